@@ -1,0 +1,107 @@
+"""Top-1 and top-5 over the images of a run, with intervals, and each image's answer kept."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from tqdm import tqdm
+
+from helpers import dataset, files
+from helpers.backends import Backend
+from helpers.records import Data, Interval, ReferenceAccuracy, Result, Verdict
+from helpers.tensors import Tensors
+
+TOP = 5
+
+
+def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return (classes int32 [N, 5], probabilities float32 [N, 5], seconds) of the five best answers for every image."""
+    started = time.perf_counter()
+    classes, probabilities = [], []
+    with tqdm(total=len(tensors), desc=f"accuracy on {backend.name}", unit="image") as progress:
+        for start in range(0, len(tensors), batch_size):
+            batch = tensors[start : start + batch_size]
+            best, values = top_k(backend(batch))
+            classes.append(best)
+            probabilities.append(values)
+            progress.update(len(batch))
+    return np.concatenate(classes), np.concatenate(probabilities), time.perf_counter() - started
+
+
+def top_k(probabilities: np.ndarray, k: int = TOP) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k best classes int32 [N, k] and their probabilities; of equal ones the lower class index comes first."""
+    k = min(k, probabilities.shape[1])
+    classes = np.argsort(-probabilities, axis=1, kind="stable")[:, :k].astype(np.int32)
+    return classes, np.take_along_axis(probabilities, classes, axis=1).astype(np.float32)
+
+
+def hits(classes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return how many images have their label among the first 1, 2, ... k answers, int64 [k]."""
+    return (classes == labels[:, None]).cumsum(axis=1).astype(bool).sum(axis=0)
+
+
+def interval_pct(right: int, images: int) -> Interval:
+    """Return the 95 % Wilson score interval of a share, in percent (E. B. Wilson, JASA 22, 1927)."""
+    interval = stats.binomtest(right, images).proportion_ci(0.95, method="wilson")
+    return 100 * interval.low, 100 * interval.high
+
+
+def result(backend: Backend, stage: str, data: Data, folder: Path, batch_size: int, refusal: str | None) -> Result:
+    """Evaluate a backend, keep its scores and the reference guide's acc_result.json; `refusal` says why not to."""
+    described = {"stage": stage, "backend": backend.describe(), "device": backend.device, "precision": backend.precision}
+    unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
+    labels = dataset.load(folder / data.manifest).labels
+    if not refusal and not data.labels_source:
+        refusal = "the images have no labels"
+    if not refusal and backend.simulated:
+        refusal = "simulated device"
+    if refusal:
+        return Result(**described, **unknown, evaluated=False, reason=refusal, seconds=0.0)
+    classes, probabilities, seconds = evaluate(backend, Tensors.of(folder, data), batch_size)
+    scores = folder / "artefacts" / f"scores_{stage}.npz"
+    with files.whole(scores) as temporary:
+        image = np.arange(len(labels), dtype=np.int32)
+        np.savez_compressed(temporary, image=image, label=labels, top5=classes, probability=probabilities)
+    right = hits(classes, labels)
+    write_guide_result(folder / "acc_result.json", right, len(labels), data.classes)
+    return Result(
+        **described,
+        top1_pct=100 * right[0] / len(labels),
+        top1_interval_pct=interval_pct(int(right[0]), len(labels)),
+        top5_pct=100 * right[-1] / len(labels) if len(right) == TOP else None,
+        scores_file=scores.relative_to(folder).as_posix(),
+        scores_sha256=files.sha256(scores),
+        evaluated=True,
+        reason="",
+        seconds=seconds,
+    )
+
+
+def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int) -> None:
+    """Write acc_result.json as the reference guide's postprocessing does: every value is text, 83.9 % is "83.9%"."""
+    value = [{"key": "Number of images", "value": str(images)}, {"key": "Number of classes", "value": str(classes)}]
+    value += [{"key": f"Top{k} accuracy", "value": f"{round(100 * float(count) / images, 2)}%"} for k, count in enumerate(right, 1)]
+    files.write_text(path, json.dumps({"title": "Overall statistical evaluation", "value": value}))
+
+
+def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points: float) -> tuple[Verdict, str]:
+    """Return the verdict against a reference that is only a number, and the sentence that says it.
+
+    PASS when the whole interval lies above reference - margin, FAIL when the whole interval lies below it.
+    """
+    if not candidate.evaluated:
+        return "NONE", f"Accuracy was not evaluated: {candidate.reason}."
+    low, high = candidate.top1_interval_pct
+    said = f"Top-1 is {candidate.top1_pct:.2f} % (95 % interval {low:.2f} to {high:.2f})"
+    if reference is None:
+        return "NONE", f"{said}; there is no reference to compare with."
+    floor = reference.top1_pct - margin_points
+    verdict = "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
+    meaning = {
+        "PASS": f"no more than {margin_points:g} points below",
+        "FAIL": f"more than {margin_points:g} points below",
+        "INCONCLUSIVE": f"too few images to tell whether it is within {margin_points:g} points of",
+    }[verdict]
+    return verdict, f"{said}: {meaning} the reference, {reference.top1_pct:.2f} % ({reference.name})."

@@ -1,0 +1,57 @@
+"""One file for each runtime, one contract, so that every other file is ignorant of the runtime."""
+
+import importlib
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from helpers import environment
+from helpers.params import Target
+from helpers.records import Model, Region
+
+
+class Backend(ABC):
+    """A loaded model: call it with a batch, get probabilities."""
+
+    name: str
+    provider: str  # what really runs: an execution provider, cpu, cuda, CPU
+    device: str  # the hardware, in words that mean something in a report
+    precision: str
+    threads: int
+    region: Region = "compute"  # what one call covers; on a CPU there are no copies, so compute and device are the same
+    simulated: bool = False
+
+    @abstractmethod
+    def __init__(self, folder: Path, model: Model, target: Target):
+        """Load the model of a run; a provider that is absent or not the one that runs is a UserError."""
+
+    @abstractmethod
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        """Return probabilities float32 [B, classes] for a batch as `preprocess.to_tensor` makes it."""
+
+    def close(self) -> None:
+        """Free what the runtime holds."""
+
+    def describe(self) -> str:
+        """Return runtime, provider, precision and threads in one line."""
+        return f"{self.name} {self.version()}, {self.provider}, {self.precision}, {self.threads} threads"
+
+    def version(self) -> str:
+        """Return the version of the runtime."""
+        return environment.versions((self.name,))[self.name]
+
+
+def load(folder: Path, model: Model, target: Target) -> Backend:
+    """Return the backend that the target names, with the run's model loaded."""
+    return importlib.import_module(f"helpers.backends.{target.backend}").Backend(folder, model, target)
+
+
+def cpu_device() -> str:
+    """Return the processor's name with its number of cores."""
+    return f"{environment.machine()['cpu']} ({environment.cores()} cores)"
+
+
+def thread_count(target: Target) -> int:
+    """Return the number of threads to use; 0 means one for each core."""
+    return target.threads or environment.cores()

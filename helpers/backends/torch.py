@@ -1,0 +1,31 @@
+"""PyTorch eager, on the CPU or a CUDA device: what a user has before any conversion."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helpers import backends, classifier
+from helpers.errors import ParameterError
+from helpers.params import Target
+from helpers.records import Model
+
+
+class Backend(backends.Backend):
+    name = "torch"
+    precision = "fp32"
+
+    def __init__(self, folder: Path, model: Model, target: Target):
+        if target.provider not in ("cpu", "cuda") or (target.provider == "cuda" and not torch.cuda.is_available()):
+            raise ParameterError(f"provider {target.provider}: torch runs here on cpu{' or cuda' if torch.cuda.is_available() else ' only'}.")
+        self.provider = target.provider
+        self.threads = backends.thread_count(target)
+        self.device = torch.cuda.get_device_name() if self.provider == "cuda" else backends.cpu_device()
+        self.region = "device" if self.provider == "cuda" else "compute"
+        torch.set_num_threads(self.threads)
+        model.stage("pytorch")
+        self._module = classifier.load(model.params["model"], model.params["checkpoint"]).to(self.provider)
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return self._module(torch.from_numpy(batch).to(self.provider)).cpu().numpy()

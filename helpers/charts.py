@@ -1,0 +1,188 @@
+"""Charts as SVG with alt text, and the tables of the same numbers."""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Canvas
+
+from helpers.elements import Figure, Table
+from helpers.records import Accuracy, Interval, Measured, Model, Region, Row, Series, Sweep
+
+# Text stays text, ids do not change from run to run, and the reader's own sans-serif is used.
+RC = {"svg.fonttype": "none", "svg.hashsalt": "inference-report", "font.family": "sans-serif", "font.size": 10}
+STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and a marker each
+    "candidate": {"color": "#0072b2", "linestyle": "-", "marker": "o", "linewidth": 2},
+    "baseline": {"color": "#d55e00", "linestyle": "--", "marker": "s"},
+    "option": {"color": "#666666", "linestyle": ":", "marker": "^"},
+}
+
+
+def fps(sweep: Sweep) -> Figure:
+    """Return images per second against batch size, every series, zero-based, batch sizes on a log2 axis."""
+    ratio = sweep.geomean_ratio
+    candidate, baseline = sweep.one("candidate"), sweep.one("baseline")
+    title = f"{candidate.name}: no throughput"
+    if any(sweep.region in row.regions for row in candidate.rows):
+        title = f"{candidate.name} runs at {ratio:.2f} × {baseline.name}" if ratio else f"{candidate.name}, images per second"
+    batches = sorted({row.batch for series in sweep.series for row in series.rows})
+    with matplotlib.rc_context(RC):
+        canvas = Canvas(figsize=(7.5, 4.2), layout="constrained")
+        axes = canvas.subplots()
+        for series in sweep.series:
+            _line(axes, series, batches, sweep.region)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(batches, [str(batch) for batch in batches])
+        axes.minorticks_off()
+        axes.set_xlim(batches[0] / 1.25, batches[-1] * 2.4)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 1))
+        axes.set_xlabel("batch size")
+        axes.set_ylabel("images per second")
+        axes.grid(axis="y", color="#dddddd")
+        axes.spines[["top", "right"]].set_visible(False)
+        canvas.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        axes.set_title(f"{sweep.region} time, {candidate.device}, {candidate.precision}", loc="left", fontsize=9, color="#555555")
+        svg = _svg(canvas)
+    alt = f"{title}. " + "; ".join(f"{series.name}: {_in_words(series, sweep.region)}" for series in sweep.series) + "."
+    caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. The same numbers are in the table."
+    return Figure(svg, alt, caption)
+
+
+def fps_table(sweep: Sweep) -> Table:
+    """Return the numbers of the chart: one row for each batch size of the candidate."""
+    baseline, options = sweep.one("baseline"), [series for series in sweep.series if series.role == "option"]
+    others = [series for series in [baseline, *options] if series]
+    ratios = {ratio.batch: ratio for ratio in sweep.ratios}
+    rows = []
+    for row in sweep.one("candidate").rows:
+        measured, ratio = row.regions.get(sweep.region), ratios.get(row.batch)
+        latency = measured.latency_ms if measured else None
+        rows.append(
+            [
+                row.batch,
+                *_measured(measured),
+                *(f"{latency.p50:.2f}" if latency else None,),
+                *(f"{latency.p90:.2f}" if latency and latency.p90 else None,),
+                *(_fps_of(series, row.batch, sweep.region) for series in others),
+                *((f"{ratio.ratio:.3f}", span(ratio.interval, 3)) if ratio and ratio.ratio else (None, None)),
+                *(ratio.verdict if ratio and sweep.gate != "none" else "no gate",),
+                "; ".join(filter(None, [row.error, ratio.remark if ratio else None])),
+            ]
+        )
+    headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", *(series.name for series in others)]
+    return Table([*headers, "ratio", "95 % interval", "verdict", "remark"], rows, f"{sweep.one('candidate').name}, {sweep.region} time")
+
+
+def accuracy_table(accuracy: Accuracy) -> Table:
+    """Return top-1 and top-5 of every evaluated stage, and the reference."""
+    rows = [
+        [
+            result.backend,
+            result.precision,
+            f"{result.top1_pct:.2f} %" if result.evaluated else f"not evaluated: {result.reason}",
+            span(result.top1_interval_pct, 2),
+            f"{result.top5_pct:.2f} %" if result.top5_pct is not None else None,
+            accuracy.images if result.evaluated else None,
+        ]
+        for result in accuracy.results
+    ]
+    if accuracy.reference:
+        rows.append([f"reference: {accuracy.reference.name}", None, f"{accuracy.reference.top1_pct:.2f} %", None, None, accuracy.reference.source])
+    return Table(["backend", "precision", "top-1", "95 % interval", "top-5", "images"], rows)
+
+
+def checks_table(model: Model) -> Table:
+    """Return the comparison of every converted stage with its reference, batch size by batch size."""
+    rows = [
+        [
+            check.candidate,
+            check.reference,
+            check.batch,
+            None if check.max_abs_diff is None else f"{check.max_abs_diff:.1e}",
+            None if check.spread is None else f"{check.spread:.2g}",
+            None if check.top1_agree_pct is None else f"{check.top1_agree_pct:.1f} %",
+            "same" if check.passed else "REFUSED",
+            check.reason,
+        ]
+        for check in model.checks
+    ]
+    headers = ["candidate", "reference", "batch", "largest difference", "spread of images", "same top-1", "verdict", "reason"]
+    return Table(headers, rows, "Differences of centred log-probabilities")
+
+
+def stages_table(model: Model) -> Table:
+    """Return the files that the model went through, with what made each."""
+    rows = [
+        [stage.name, stage.file.rpartition("/")[2], stage.opset, size(stage.bytes), stage.command, f"{stage.seconds:.1f}", (stage.sha256 or "")[:16]]
+        for stage in model.stages
+    ]
+    return Table(["stage", "file", "opset", "size", "made by", "seconds", "sha256"], rows)
+
+
+def size(number: int | None) -> str | None:
+    """Return bytes in decimal units."""
+    if number is None:
+        return None
+    return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number / 1e3:.1f} kB"
+
+
+def span(interval: Interval | None, digits: int) -> str | None:
+    """Return `low to high`."""
+    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}" if interval else None
+
+
+def digits_of(measured: Measured) -> int:
+    """Return how many decimals the interval supports: the last one shown is within its half-width."""
+    if not measured.interval_fps:
+        return 1
+    half = (measured.interval_fps[1] - measured.interval_fps[0]) / 2
+    return 0 if half >= 1 else 1 if half >= 0.1 else 2
+
+
+def _line(axes, series: Series, batches: Sequence[int], region: Region) -> None:
+    """Draw one series with a direct label; a batch size without a number is a gap."""
+    by_batch = {row.batch: row.regions.get(region) for row in series.rows}
+    shown = [batch for batch in batches if batch in by_batch]
+    values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in shown]
+    bars = [_bar(by_batch[batch]) for batch in shown]
+    style = STYLES[series.role]
+    axes.errorbar(shown, values, yerr=list(zip(*bars, strict=True)), capsize=3, markersize=5, **style)
+    known = [(batch, value) for batch, value in zip(shown, values, strict=True) if value == value]
+    if known:
+        axes.annotate(
+            series.name, known[-1], xytext=(8, 0), textcoords="offset points", va="center", color=style["color"], fontsize=9, annotation_clip=False
+        )
+
+
+def _bar(measured: Measured | None) -> tuple[float, float]:
+    if not measured or not measured.interval_fps:
+        return 0.0, 0.0
+    return measured.images_per_second - measured.interval_fps[0], measured.interval_fps[1] - measured.images_per_second
+
+
+def _measured(measured: Measured | None) -> tuple[str | None, str | None]:
+    if not measured:
+        return None, None
+    digits = digits_of(measured)
+    return f"{measured.images_per_second:.{digits}f}", span(measured.interval_fps, digits)
+
+
+def _fps_of(series: Series, batch: int, region: Region) -> str | None:
+    row = next((row for row in series.rows if row.batch == batch and region in row.regions), None)
+    return _measured(row.regions[region])[0] if row else None
+
+
+def _in_words(series: Series, region: Region) -> str:
+    def point(row: Row) -> str:
+        measured = row.regions.get(region)
+        return f"batch {row.batch} {_measured(measured)[0] if measured else 'failed'}"
+
+    return ", ".join(map(point, series.rows))
+
+
+def _svg(canvas: Canvas) -> str:
+    """Return the SVG text without the date and the XML head, the same bytes for the same numbers."""
+    text = io.StringIO()
+    FigureCanvasSVG(canvas).print_svg(text, metadata={"Date": None, "Creator": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]

@@ -1,0 +1,164 @@
+"""A PyTorch module, or an ONNX file brought by the user -> ONNX with `input`, `probs` and a dynamic batch axis."""
+
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.compose
+
+from helpers import files
+from helpers.errors import UserError
+from helpers.params import Export
+from helpers.records import Stage, TensorSpec
+
+BATCH = "batch"
+
+
+def to_onnx(module, path: Path, image_shape: tuple[int, int, int], settings: Export) -> Stage:
+    """Export a module with the names `input` and `probs`, batch axis dynamic, and return the stage."""
+    import torch
+
+    started = time.perf_counter()
+    example = torch.rand(2, *image_shape)  # 2: an exporter may take an axis of length 1 for a constant
+    dynamic = {"dynamic_axes": {"input": {0: BATCH}, "probs": {0: BATCH}}}
+    if settings.exporter == "dynamo":
+        dynamic = {"dynamic_shapes": {"input": {0: BATCH}}, "external_data": False, "verbose": False}
+    with files.whole(path) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracer warnings on shapes: the checks that follow are the judge
+            torch.onnx.export(
+                module,
+                (example,),
+                str(temporary),
+                input_names=["input"],
+                output_names=["probs"],
+                opset_version=settings.opset,
+                dynamo=settings.exporter == "dynamo",
+                **dynamic,
+            )
+        if settings.simplify:
+            _simplify(temporary)
+    command = f"torch.onnx.export, {settings.exporter} exporter{', onnxslim' if settings.simplify else ''}"
+    return describe(path, "onnx", command, time.perf_counter() - started)
+
+
+def adopt(source: Path, path: Path, image: np.ndarray, output: str) -> tuple[Stage, Stage]:
+    """Rewrite a user's ONNX classifier to our names, dynamic batch and probabilities; return its stage and ours.
+
+    `image` is one prepared image [1, ...]; it decides between logits and probabilities when `output` is auto.
+    """
+    started = time.perf_counter()
+    model = read(source)
+    given, produced = _only_input(model, source), model.graph.output
+    if len(produced) != 1:
+        raise UserError(f"{source.name} has {len(produced)} outputs: a classifier has one, [batch, classes]; export that one only.")
+    theirs = describe(source, source.stem, "given", 0.0, file=source.name)
+    scores = original(source)(image)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise UserError(f"{source.name} gives {list(scores.shape)} for one image: not the [1, classes] of a classifier.")
+    if output == "auto":
+        output = "probabilities" if scores.min() >= -1e-6 and abs(scores.sum() - 1) < 1e-3 else "logits"
+
+    model = onnx.compose.add_prefix(model, "own/", rename_nodes=False)  # no name can clash with ours
+    inner_in, inner_out = _only_input(model, source), model.graph.output[0]
+    ours_in, ours_out = onnx.ValueInfoProto(), onnx.ValueInfoProto()
+    ours_in.CopyFrom(inner_in)
+    ours_out.CopyFrom(inner_out)
+    ours_in.name, ours_out.name = "input", "probs"
+    ours_in.type.tensor_type.shape.dim[0].dim_param = BATCH
+    ours_out.type.tensor_type.ClearField("shape")
+    for dim in (BATCH, scores.shape[1]):
+        ours_out.type.tensor_type.shape.dim.add(**{"dim_param" if dim == BATCH else "dim_value": dim})
+    first = onnx.helper.make_node("Identity", ["input"], [inner_in.name])
+    last = ("Softmax", {"axis": 1}) if output == "logits" else ("Identity", {})
+    nodes = [first, *model.graph.node, onnx.helper.make_node(last[0], [inner_out.name], ["probs"], **last[1])]
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    others = [value for value in model.graph.input if value.name in initializers]
+    for field, values in (("node", nodes), ("input", [ours_in, *others]), ("output", [ours_out]), ("value_info", [])):
+        values = [type(value).FromString(value.SerializeToString()) for value in values]
+        model.graph.ClearField(field)
+        getattr(model.graph, field).extend(values)
+    with files.whole(path) as temporary:
+        onnx.save(model, temporary)
+    command = f"input {given.name} and output {produced[0].name} ({output}) renamed, batch axis made dynamic"
+    return theirs, describe(path, "onnx", command, time.perf_counter() - started)
+
+
+def original(source: Path):
+    """Return a function: one image [1, ...] -> scores of a user's ONNX file run as it is, on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exception classes share no public base
+        raise UserError(f"ONNX Runtime can't load {source.name}: {_first_line(error)}.") from error
+    given = session.get_inputs()[0]
+    fixed = given.shape[0] if isinstance(given.shape[0], int) else 1
+
+    def run(image: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(session.run(None, {given.name: np.repeat(image, fixed, axis=0)})[0])[:1]
+        except Exception as error:
+            raise UserError(
+                f"{source.name} wants {given.name} {given.type} {given.shape} and can't run on {image.dtype} {list(image.shape)}: "
+                f"correct the parameter preprocess ({_first_line(error)})."
+            ) from error
+
+    return run
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Return a checked ONNX model; UserError when the file is not one."""
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf and onnx raise unrelated classes
+        raise UserError(f"{path.name} is not a valid ONNX model: {_first_line(error)}.") from error
+    return model
+
+
+def describe(path: Path, name: str, command: str, seconds: float, file: str | None = None) -> Stage:
+    """Return the stage of an ONNX file; `file` is how the record names it, by default its place in the artefacts."""
+    model = onnx.load(path, load_external_data=False)
+    return Stage(
+        name=name,
+        format="onnx",
+        file=file or f"artefacts/{path.name}",
+        sha256=files.sha256(path),
+        bytes=path.stat().st_size,
+        command=command,
+        seconds=round(seconds, 3),
+        input=_spec(_only_input(model, path)),
+        output=_spec(model.graph.output[0]),
+        opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+    )
+
+
+def _simplify(path: Path) -> None:
+    import onnxslim
+
+    onnx.save(onnxslim.slim(onnx.load(path)), path)
+
+
+def _only_input(model: onnx.ModelProto, path: Path) -> onnx.ValueInfoProto:
+    """Return the one input that is no initializer (old exporters list both)."""
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initializers]
+    if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
+        shapes = ", ".join(f"{value.name} of rank {len(value.type.tensor_type.shape.dim)}" for value in inputs) or "none"
+        raise UserError(f"{path.name} is not an image classifier: it needs one input [batch, ...] of rank 4 and has {shapes}.")
+    return inputs[0]
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = [dim.dim_param or dim.dim_value or "?" for dim in tensor.shape.dim]
+    return TensorSpec(name=value.name, shape=shape, dtype=onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")[:200]

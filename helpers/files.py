@@ -1,0 +1,79 @@
+"""Files on disk: written whole or not at all, and known by their sha256."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers import ROOT
+from helpers.errors import UserError
+
+HASH_CACHE = ROOT / "reports" / ".hashes.json"
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its name when the block ends well, and is removed when it does not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}; free space or choose another run folder.") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror or error}; free space or choose another run folder.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's content, or of a folder's names and contents."""
+    return sha256_many([path])[path]
+
+
+def sha256_many(paths: list[Path]) -> dict[Path, str]:
+    """Return the hash of each file or folder; hashes are cached by path, size and modification time in nanoseconds."""
+    cache = _read_cache()
+    known = dict(cache)
+    result = {path: _folder_hash(path, cache) if path.is_dir() else _file_hash(path, cache) for path in paths}
+    if cache != known:
+        with contextlib.suppress(UserError):  # a cache that can't be kept costs time, nothing else
+            write_text(HASH_CACHE, json.dumps(cache))
+    return result
+
+
+def _read_cache() -> dict[str, str]:
+    try:
+        return json.loads(HASH_CACHE.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _file_hash(path: Path, cache: dict[str, str]) -> str:
+    state = path.stat()
+    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    if key not in cache:
+        with path.open("rb") as file:
+            cache[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return cache[key]
+
+
+def _folder_hash(folder: Path, cache: dict[str, str]) -> str:
+    whole_folder = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        whole_folder.update(f"{path.relative_to(folder)}\0{_file_hash(path, cache)}\n".encode())
+    return whole_folder.hexdigest()

@@ -1,0 +1,122 @@
+"""Is the converted model the same model? Compared on real images, at every batch size and every place in the batch.
+
+Probabilities can't be compared with an absolute tolerance: of a model with random weights they are all alike and tiny. So the
+difference is that of log-probabilities with the mean over classes removed (logits but for a constant), and it is held
+against how much those differ between images.
+"""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from helpers.errors import UserError
+from helpers.records import Check
+
+IMAGES = 16  # distinct images at least
+TOLERANCE = 1e-3  # absolute, and the margin within which two best classes may change places
+SPREAD_SHARE = 0.01
+COSINE_MIN = 0.99  # for reduced precision
+TINY = 1e-30  # below it float32 probabilities lose their digits
+
+Classifier = Callable[[np.ndarray], np.ndarray]
+
+
+def batch_sizes(sweep: list[int]) -> list[int]:
+    """Return the batch sizes to check: 1, those of the sweep, and one that is in neither."""
+    other = next(size for size in (3, 5, 7, 2) + tuple(range(9, 99)) if size not in sweep)
+    return sorted({1, other, *sweep})
+
+
+def centred_log(probabilities: np.ndarray) -> np.ndarray:
+    """Return log-probabilities [N, classes] in float64 with the mean over classes removed."""
+    logs = np.log(np.maximum(probabilities.astype(np.float64), TINY))
+    return logs - logs.mean(axis=1, keepdims=True)
+
+
+def spread(scores: np.ndarray) -> float:
+    """Return the median, over pairs of images, of their largest difference in any class."""
+    first, second = np.triu_indices(len(scores), 1)
+    return float(np.median(np.abs(scores[first] - scores[second]).max(axis=1)))
+
+
+def compare(
+    reference_name: str, reference: Classifier, candidate_name: str, candidate: Classifier, images: np.ndarray, sizes: list[int], exact: bool
+) -> list[Check]:
+    """Return one check for each batch size; the reference runs at batch 1. `exact`: fp32 against fp32.
+
+    Every image stands at every position of the batch once, so that an export that mixes up or fixes positions is seen.
+    """
+    if len(images) < IMAGES:
+        raise UserError(f"{len(images)} images are too few to compare models on: {IMAGES} or more are needed.")
+    images = images[:IMAGES]
+    started = time.perf_counter()
+    expected = np.concatenate([reference(image[None]) for image in images])
+    per_image = (time.perf_counter() - started) / IMAGES
+    calls = [(size, shift) for size in sizes for shift in range(IMAGES)]
+    estimate = per_image * IMAGES * sum(sizes)
+    if estimate > 60:
+        print(f"comparing at batch sizes {sizes}: about {estimate / 60:.0f} minutes")
+    found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in sizes}
+    errors: dict[int, str] = {}
+    for size, shift in tqdm(calls, desc=f"compare {candidate_name}", unit="batch"):
+        if size in errors:
+            continue
+        chosen = (shift + np.arange(size)) % IMAGES
+        try:
+            found[size].append((chosen, candidate(np.ascontiguousarray(images[chosen]))))
+        except RuntimeError as error:  # what every runtime raises
+            errors[size] = str(error).strip().splitlines()[0][:200]
+    names = {"reference": reference_name, "candidate": candidate_name}
+    return [
+        _failed(names, size, f"at batch {size} {candidate_name} does not run: {errors[size]}")
+        if size in errors
+        else judge(names, size, expected, found[size], exact)
+        for size in sizes
+    ]
+
+
+def judge(names: dict[str, str], batch: int, expected: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]], exact: bool) -> Check:
+    """Return the check of one batch size: `expected` [images, classes], `found` pairs (image indices [B], probabilities)."""
+    chosen = np.concatenate([indices for indices, _ in found])
+    shapes = {probabilities.shape for _, probabilities in found}
+    if shapes != {(batch, expected.shape[1])}:
+        return _failed(names, batch, f"at batch {batch} {names['candidate']} gives {sorted(shapes)} instead of {(batch, expected.shape[1])}")
+    got = np.concatenate([probabilities for _, probabilities in found])
+    if not np.isfinite(got).all():
+        return _failed(names, batch, f"at batch {batch} {names['candidate']} gives values that are not finite")
+    wanted, scores = centred_log(expected), centred_log(got)
+    between = spread(wanted)
+    difference = float(np.abs(scores - wanted[chosen]).max())
+    products = (scores * wanted[chosen]).sum(axis=1)
+    lengths = np.linalg.norm(scores, axis=1) * np.linalg.norm(wanted[chosen], axis=1)
+    cosine = float((products / np.maximum(lengths, TINY)).min())
+    same = scores.argmax(axis=1) == wanted.argmax(axis=1)[chosen]
+    two_best = np.sort(wanted, axis=1)[:, -2:]
+    clear = ~same & ((two_best[:, 1] - two_best[:, 0])[chosen] >= TOLERANCE)
+    measured = {
+        "max_abs_diff": difference,
+        "cosine_min": min(cosine, 1.0),
+        "top1_agree_pct": 100 * float(same.mean()),
+        "spread": between,
+    }
+    reason = _reason(names["candidate"], batch, difference, between, cosine, int(clear.sum()), exact)
+    return Check(**names, batch=batch, images=len(expected), **measured, passed=not reason, reason=reason)
+
+
+def _reason(name: str, batch: int, difference: float, between: float, cosine: float, changed: int, exact: bool) -> str:
+    """Return why the check fails, empty when it passes."""
+    if between == 0:
+        return f"the comparison at batch {batch} is not informative: the reference answers the same for every image"
+    if not exact:
+        return "" if cosine >= COSINE_MIN else f"at batch {batch} {name} has a cosine of {cosine:.4f} to its reference, below {COSINE_MIN}"
+    limit = min(TOLERANCE, SPREAD_SHARE * between)
+    if difference > limit:
+        return f"at batch {batch} {name} differs from its reference by {difference:.2g} in a log-probability (allowed {limit:.2g})"
+    return f"at batch {batch} {name} gives another top-1 for {changed} images" if changed else ""
+
+
+def _failed(names: dict[str, str], batch: int, reason: str) -> Check:
+    unknown = dict.fromkeys(("max_abs_diff", "cosine_min", "top1_agree_pct", "spread"))
+    return Check(**names, batch=batch, images=0, **unknown, passed=False, reason=reason)

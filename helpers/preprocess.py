@@ -1,0 +1,133 @@
+"""The exact image pipeline: encoded image -> uint8 pixels -> the tensor that the model receives."""
+
+import io
+from typing import Annotated, Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from helpers.errors import UserError
+
+Channels = Annotated[tuple[float, float, float], Field(strict=False)]  # YAML has lists, not tuples
+PILLOW_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class Preprocess(BaseModel):
+    """How an image becomes a model's input; sizes in pixels, mean and std in 0..255, always in RGB order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    resize_short: Annotated[int, Field(gt=0, description="short side after the resize")]
+    crop: Annotated[int, Field(gt=0, description="side of the centre crop")]
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+    mean: Channels
+    std: Channels
+    channel_order: Literal["RGB", "BGR"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    dtype: Literal["float32", "uint8"] = "float32"  # uint8: mean and std live in the model
+    resizer: Literal["pillow", "cv2"] = "pillow"  # they differ: cv2 does not antialias
+    keep_aspect: bool = True  # False: stretched to resize_short x resize_short
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> "Preprocess":
+        if self.crop > self.resize_short:
+            raise ValueError(f"crop {self.crop} is larger than resize_short {self.resize_short}")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive in every channel")
+        return self
+
+    def tensor_shape(self) -> tuple[int, int, int]:
+        """Return the shape of one image as the model receives it."""
+        return (3, self.crop, self.crop) if self.layout == "NCHW" else (self.crop, self.crop, 3)
+
+
+def from_pipeline(pipeline: list[dict]) -> Preprocess:
+    """Return what an mmcls test pipeline does; a pipeline that can't be said in these terms is a UserError."""
+    steps = {step["type"]: step for step in pipeline}
+    unknown = set(steps) - {"LoadImageFromFile", "Resize", "CenterCrop", "Normalize", "ImageToTensor", "Collect"}
+    resize, crop, normalize = steps.get("Resize"), steps.get("CenterCrop", {}), steps.get("Normalize")
+    if unknown or not resize or not normalize or crop.get("efficientnet_style") or len(steps) < len(pipeline):
+        raise UserError(
+            f"the model's test pipeline ({', '.join(step['type'] for step in pipeline)}) is more than resize, "
+            "centre crop and normalise: describe the preparation with the parameter preprocess."
+        )
+    size = resize["size"] if isinstance(resize["size"], (tuple, list)) else (resize["size"], resize["size"])
+    keep_aspect = size[1] == -1
+    side = crop.get("crop_size", size[0])
+    side = side if isinstance(side, (tuple, list)) else (side, side)
+    if (not keep_aspect and size[0] != size[1]) or side[0] != side[1] or resize.get("adaptive_side", "short") != "short":
+        raise UserError("the model's test pipeline is not square: describe it with the parameter preprocess.")
+    order = slice(None) if normalize.get("to_rgb", True) else slice(None, None, -1)  # mmcls lists them as the model sees them
+    return Preprocess(
+        resize_short=size[0],
+        crop=side[0],
+        interpolation=resize.get("interpolation", "bilinear"),
+        mean=tuple(map(float, normalize["mean"][order])),
+        std=tuple(map(float, normalize["std"][order])),
+        channel_order="RGB" if normalize.get("to_rgb", True) else "BGR",
+        resizer=resize.get("backend", "cv2"),
+        keep_aspect=keep_aspect,
+    )
+
+
+def decode(encoded: bytes) -> Image.Image:
+    """Return the decoded RGB image, EXIF orientation ignored as in the reference; ValueError says why it can't be used."""
+    try:
+        image = Image.open(io.BytesIO(encoded))
+        if image.width * image.height > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f"{image.width} x {image.height} pixels: more than Pillow's limit")
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"{image.mode} pixels: only 8-bit images can be converted without clipping")
+        return image.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: broken PNG chunks
+        raise ValueError("empty file" if not encoded else str(error).split(" <")[0]) from error
+
+
+def to_pixels(image: Image.Image, how: Preprocess) -> np.ndarray:
+    """Return the resized and cropped RGB image, uint8 [crop, crop, 3]."""
+    target = how.resize_short
+    width, height = image.size
+    if not how.keep_aspect:
+        size = (target, target)
+    elif width <= height:
+        size = (target, int(target * height / width))
+    else:
+        size = (int(target * width / height), target)
+    if size == image.size:
+        pixels = np.asarray(image)
+    elif how.resizer == "pillow":
+        pixels = np.asarray(image.resize(size, PILLOW_FILTERS[how.interpolation]))
+    else:
+        import cv2  # absent on device hosts, where images arrive prepared
+
+        code = {"nearest": 0, "bilinear": 1, "bicubic": 2, "lanczos": 4}[how.interpolation]
+        pixels = cv2.resize(np.asarray(image), size, interpolation=code)
+    top = int(round((size[1] - how.crop) / 2.0))
+    left = int(round((size[0] - how.crop) / 2.0))
+    return pixels[top : top + how.crop, left : left + how.crop]
+
+
+def to_tensor(pixels: np.ndarray, how: Preprocess) -> np.ndarray:
+    """Return uint8 pixels [N, H, W, 3] as the batch that the model receives.
+
+    The float32 arithmetic is torchvision's, in its order (/255, -mean, /std), so that values are equal to the reference's.
+    """
+    if how.channel_order == "BGR":
+        pixels = pixels[..., ::-1]
+    if how.layout == "NCHW":
+        pixels = pixels.transpose(0, 3, 1, 2)
+    if how.dtype == "uint8":
+        return np.ascontiguousarray(pixels)
+    batch = np.ascontiguousarray(pixels, dtype=np.float32)
+    order = slice(None) if how.channel_order == "RGB" else slice(None, None, -1)
+    shape = (3, 1, 1) if how.layout == "NCHW" else (3,)
+    batch /= np.float32(255)
+    batch -= (np.array(how.mean[order]) / 255).astype(np.float32).reshape(shape)
+    batch /= (np.array(how.std[order]) / 255).astype(np.float32).reshape(shape)
+    return batch

@@ -1,0 +1,146 @@
+"""The timing loop, and what its blocks say: images per second with an interval, latency percentiles."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+from tqdm import tqdm
+
+from helpers.backends import Backend
+from helpers.records import Latency, Measured, Row
+from helpers.tensors import Tensors
+
+POOL_BYTES = 256 * 2**20
+POOL_IMAGES = 1024
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How long a point is measured: at least so many blocks and so many seconds, after a warm-up of at most so many."""
+
+    blocks: int
+    seconds: float
+    warm_up_seconds: float
+    block_seconds: float = 0.05
+
+
+PROFILES = {"quick": Profile(30, 1.5, 2.0), "standard": Profile(30, 10.0, 30.0)}
+
+
+@dataclass
+class Point:
+    """What one backend did at one batch size; times in seconds."""
+
+    batch: int
+    first_call: float = 0.0
+    calls_per_block: int = 1
+    blocks: list[float] = field(default_factory=list)
+    calls: list[float] = field(default_factory=list)
+
+    def done(self, profile: Profile) -> bool:
+        """Return whether the profile asks for no more blocks."""
+        return len(self.blocks) >= profile.blocks and sum(self.blocks) >= profile.seconds
+
+    def measured(self) -> Measured:
+        """Return real images over the time of all blocks, its 95 % interval, and percentiles of the calls."""
+        images = self.batch * self.calls_per_block
+        fps = images * len(self.blocks) / sum(self.blocks)
+        half = half_width(np.array(self.blocks))
+        percentiles = [float(value) for value in np.percentile(np.array(self.calls) * 1000, (50, 90, 99))]
+        return Measured(
+            images_per_second=fps,
+            interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 else None,
+            latency_ms=Latency(
+                p50=percentiles[0],
+                p90=percentiles[1] if len(self.calls) >= 64 else None,
+                p99=percentiles[2] if len(self.calls) >= 459 else None,
+            ),
+            blocks=len(self.blocks),
+            calls=len(self.calls),
+        )
+
+
+def half_width(blocks: np.ndarray, level: float = 0.95) -> float:
+    """Return the relative half-width of the mean block time's interval: Student t, blocks correlated at lag 1.
+
+    A correlation r between neighbours leaves n (1 - r) / (1 + r) independent blocks (Bayley and Hammersley, 1946).
+    """
+    deviations = blocks - blocks.mean()
+    variance = float(deviations @ deviations)
+    if len(blocks) < 2 or variance == 0:
+        return 0.0 if variance == 0 and len(blocks) > 1 else math.inf
+    correlation = min(max(float(deviations[:-1] @ deviations[1:]) / variance, 0.0), 0.99)
+    independent = max(len(blocks) * (1 - correlation) / (1 + correlation), 2.0)
+    error = math.sqrt(variance / (len(blocks) - 1) / independent)
+    return float(stats.t.ppf((1 + level) / 2, independent - 1)) * error / float(blocks.mean())
+
+
+def pool(tensors: Tensors) -> np.ndarray:
+    """Return distinct prepared images to rotate through: as many as fit into 256 MiB, at most 1,024."""
+    image_bytes = tensors[:1].nbytes
+    return tensors[: min(POOL_IMAGES, max(1, POOL_BYTES // image_bytes), len(tensors))]
+
+
+def rotate(images: np.ndarray, batch: int):
+    """Yield batches of real images for ever, neighbours different; made before the clock starts where they must be copied."""
+    if batch >= len(images):
+        return itertools.repeat(np.resize(images, (batch, *images.shape[1:])))
+    return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])
+
+
+def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float]) -> tuple[float, float]:
+    """Run at least 10 calls, or until the profile's limit; return (seconds of the first call, seconds of the fastest)."""
+    times = []
+    while not times or (len(times) < 10 and sum(times) < profile.warm_up_seconds):
+        started = clock()
+        run()
+        times.append(clock() - started)
+    return times[0], min(times)
+
+
+def interleave(
+    runs: list[Callable[[], None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter
+) -> list[Point]:
+    """Measure one batch size of one backend, or of two in the order A B B A, so that drift meets both alike.
+
+    Each block starts with a call that is not counted: the other backend has just had the caches.
+    """
+    points = []
+    for run in runs:
+        first, fastest = warm_up(run, profile, clock)
+        points.append(Point(batch, first, max(1, math.ceil(profile.block_seconds / max(fastest, 1e-6)))))
+    order = list(range(len(runs)))
+    for turn in itertools.cycle([*order, *reversed(order)]):
+        point, run = points[turn], runs[turn]
+        if len(runs) > 1:
+            run()
+        marks = [clock()]
+        for _ in range(point.calls_per_block):
+            run()
+            marks.append(clock())
+        point.blocks.append(marks[-1] - marks[0])
+        point.calls += np.diff(marks).tolist()
+        if all(point.done(profile) for point in points) and len({len(point.blocks) for point in points}) == 1:
+            return points
+
+
+def sweep(backends: list[Backend], load_seconds: list[float], images: np.ndarray, batch_sizes: list[int], profile: str) -> list[list[Row]]:
+    """Return the rows of every backend, in the order of `batch_sizes`; a batch size that fails has its error and no numbers."""
+    rows = [[] for _ in backends]
+    for batch in tqdm(batch_sizes, desc="batch sizes", unit="point"):
+        runs = [lambda backend=backend, batches=rotate(images, batch): backend(next(batches)) for backend in backends]
+        try:
+            points = interleave(runs, batch, PROFILES[profile])
+        except (RuntimeError, MemoryError) as error:
+            text = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
+            for own in rows:
+                own.append(Row(batch=batch, regions={}, error=text))
+            continue
+        for own, point, backend, seconds in zip(rows, points, backends, load_seconds, strict=True):
+            measured = {backend.region: point.measured()}
+            own.append(Row(batch=batch, regions=measured, load_seconds=seconds, first_call_ms=1000 * point.first_call))
+    return rows

@@ -1,0 +1,131 @@
+"""PASS, FAIL or INCONCLUSIVE: throughput against a baseline, with what is known of the uncertainty of both."""
+
+import math
+from dataclasses import dataclass
+
+from helpers.records import Interval, Measured, Ratio, Region, Row, Series, Verdict
+
+TREND_BREAK = 0.8  # a published row below this share of the row before it is flagged
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the sweep's record says beside the measurements."""
+
+    region: Region
+    ratios: list[Ratio]
+    geomean_ratio: float | None
+    best_over_best_ratio: float | None
+    gate: str
+    verdict: Verdict
+    sentence: str
+
+
+def judge(candidate: Series, baseline: Series | None, gate: str, tolerance_pct: float) -> Judged:
+    """Return ratios, means and the verdict of a candidate against its baseline."""
+    region = _region(baseline or candidate)
+    if baseline is None:
+        return Judged(region, [], None, None, "none", "NONE", "No baseline was asked for.")
+    if gate == "auto":
+        gate = _default_gate(candidate, baseline)
+    floor = 1 - tolerance_pct / 100
+    theirs = {row.batch: row for row in baseline.rows}
+    compared = {row.batch: _log_ratio(row, theirs.get(row.batch), region) for row in candidate.rows}
+    ratios = [_ratio(batch, value, baseline, region, floor) for batch, value in compared.items()]
+    known = [value for value in compared.values() if value]
+    geomean = _mean(known) if known else None
+    best = _log_ratio(_best(candidate.rows, region), _best(baseline.rows, region), region)
+    deciding = {"geomean": geomean, "best": best}.get(gate)
+    if gate == "rows":
+        verdicts = [ratio.verdict for ratio in ratios]
+        verdict: Verdict = next((v for v in ("FAIL", "INCONCLUSIVE", "NONE") if v in verdicts), "PASS")
+    else:
+        verdict = _verdict(deciding, floor) if deciding else "NONE"
+    sentence = _sentence(candidate, baseline, gate, verdict, deciding, geomean, len(known), tolerance_pct)
+    return Judged(region, ratios, *(math.exp(v[0]) if v else None for v in (geomean, best)), gate, verdict, sentence)
+
+
+def _default_gate(candidate: Series, baseline: Series) -> str:
+    """Return the gate of measurement: live geomean, published on the same device best, published elsewhere none."""
+    if candidate.kind == "simulated":
+        return "none"
+    if baseline.kind == "measured":
+        return "geomean"
+    return "best" if baseline.device == candidate.device else "none"
+
+
+def _region(series: Series) -> Region:
+    return next((region for row in series.rows for region in row.regions), "compute")
+
+
+def _best(rows: list[Row], region: Region) -> Row | None:
+    measured = [row for row in rows if region in row.regions]
+    return max(measured, key=lambda row: row.regions[region].images_per_second, default=None)
+
+
+def _log_ratio(mine: Row | None, theirs: Row | None, region: Region) -> tuple[float, float] | None:
+    """Return (log of the ratio, half-width of its 95 % interval), None where one is missing or of another region."""
+    if not mine or not theirs or region not in mine.regions or region not in theirs.regions:
+        return None
+    a, b = mine.regions[region], theirs.regions[region]
+    return math.log(a.images_per_second / b.images_per_second), math.hypot(_log_half(a), _log_half(b))
+
+
+def _log_half(measured: Measured) -> float:
+    """Return half the width of an interval in logarithms; a number without one counts as exact and is said to be unknown."""
+    return math.log(measured.interval_fps[1] / measured.interval_fps[0]) / 2 if measured.interval_fps else 0.0
+
+
+def _mean(values: list[tuple[float, float]]) -> tuple[float, float]:
+    return sum(log for log, _ in values) / len(values), math.hypot(*(half for _, half in values)) / len(values)
+
+
+def _interval(value: tuple[float, float]) -> Interval:
+    return math.exp(value[0] - value[1]), math.exp(value[0] + value[1])
+
+
+def _verdict(value: tuple[float, float], floor: float) -> Verdict:
+    low, high = _interval(value)
+    return "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
+
+
+def _ratio(batch: int, value: tuple[float, float] | None, baseline: Series, region: Region, floor: float) -> Ratio:
+    if value is None:
+        return Ratio(batch=batch, ratio=None, interval=None, verdict="NONE", remark=f"no {region} figure of both")
+    remark = ""
+    if baseline.kind == "published":
+        remark = "uncertainty of the baseline unknown"
+        if _breaks_trend(baseline, batch, region):
+            remark += "; its row breaks its own trend"
+    return Ratio(batch=batch, ratio=math.exp(value[0]), interval=_interval(value), verdict=_verdict(value, floor), remark=remark)
+
+
+def _breaks_trend(baseline: Series, batch: int, region: Region) -> bool:
+    fps = {row.batch: row.regions[region].images_per_second for row in baseline.rows}
+    before = [size for size in fps if size < batch]
+    return bool(before) and fps[batch] < TREND_BREAK * fps[max(before)]
+
+
+def _sentence(
+    candidate: Series,
+    baseline: Series,
+    gate: str,
+    verdict: Verdict,
+    deciding: tuple[float, float] | None,
+    geomean: tuple[float, float] | None,
+    rows: int,
+    tolerance_pct: float,
+) -> str:
+    if geomean is None:
+        errors = [row.error for row in candidate.rows if row.error]
+        return f"No throughput: {errors[0]}." if errors else "No batch size was measured in the region of the baseline, so there is no ratio."
+    said = f"{candidate.name} on {candidate.device} runs at {math.exp(geomean[0]):.2f} times the speed of {baseline.name}"
+    said += f" on {baseline.device}" if baseline.device != candidate.device else ""
+    said += f" (geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
+    if gate == "none":
+        return f"{said}; no gate was set, so this is no verdict."
+    if gate == "rows":
+        return f"{said}: {verdict}, every batch size judged at a tolerance of {tolerance_pct:g} %."
+    low, high = _interval(deciding)
+    name = "this mean" if gate == "geomean" else f"best batch over best batch, {math.exp(deciding[0]):.2f},"
+    return f"{said}: {verdict}, since {name} has the 95 % interval {low:.3f} to {high:.3f} at a tolerance of {tolerance_pct:g} %."
