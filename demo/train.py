@@ -15,12 +15,12 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two OpenMP threads on busy cores spin each other to a third of the speed
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image  # noqa: E402
-from tqdm import tqdm  # noqa: E402
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
 
-from helpers import classifier, preprocess  # noqa: E402
+from helpers import classifier, preprocess
 
 HERE = Path(__file__).resolve().parent
 CONFIG = str(HERE / "conformer_fmnist.py")
@@ -36,15 +36,14 @@ def read_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 def write_images(images: np.ndarray, labels: np.ndarray) -> None:
     """Write the test images as PNG in one archive, with no times or owners in it, and the label file beside it."""
     names = [f"fashion_mnist_test_{number:08d}.png" for number in range(1, len(images) + 1)]
-    with gzip.GzipFile(HERE / "images.tar.gz", "wb", compresslevel=9, mtime=0) as packed:
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for name, image in zip(tqdm(names, desc="PNG", unit="image"), images, strict=True):
-                encoded = io.BytesIO()
-                Image.fromarray(image).save(encoded, "PNG", optimize=True)
-                member = tarfile.TarInfo(name)
-                member.size = encoded.tell()
-                encoded.seek(0)
-                archive.addfile(member, encoded)
+    with gzip.GzipFile(HERE / "images.tar.gz", "wb", compresslevel=9, mtime=0) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, image in zip(tqdm(names, desc="PNG", unit="image"), images, strict=True):
+            encoded = io.BytesIO()
+            Image.fromarray(image).save(encoded, "PNG", optimize=True)
+            member = tarfile.TarInfo(name)
+            member.size = encoded.tell()
+            encoded.seek(0)
+            archive.addfile(member, encoded)
     lines = [f"{name} {label}\n" for name, label in zip(names, labels, strict=True)]
     (HERE / "val_label.txt").write_text("".join(lines))
 

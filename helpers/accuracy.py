@@ -8,9 +8,9 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from helpers import dataset, files
+from helpers import backends, dataset, files
 from helpers.backends import Backend
-from helpers.records import Data, Interval, ReferenceAccuracy, Result, Verdict
+from helpers.records import Data, Interval, Model, ReferenceAccuracy, Result, Step, Verdict
 from helpers.tensors import Tensors
 
 TOP = 5
@@ -48,18 +48,26 @@ def interval_pct(right: int, images: int) -> Interval:
     return 100 * interval.low, 100 * interval.high
 
 
-def result(backend: Backend, stage: str, data: Data, folder: Path, batch_size: int, refusal: str | None) -> Result:
-    """Evaluate a backend, keep its scores and the reference guide's acc_result.json; `refusal` says why not to."""
-    described = {"stage": stage, "backend": backend.describe(), "device": backend.device, "precision": backend.precision}
-    unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
+def result(step: Step, data: Data, model: Model, stage: str) -> Result:
+    """Evaluate the backend of the settings, keep its scores and the reference guide's acc_result.json.
+
+    A refused model, random weights, unlabelled images and a simulated device have a reason instead of a number.
+    """
+    folder, backend = step.folder, backends.load(step.folder, model, step.settings)
     labels = dataset.load(folder / data.manifest).labels
-    if not refusal and not data.labels_source:
-        refusal = "the images have no labels"
-    if not refusal and backend.simulated:
-        refusal = "simulated device"
-    if refusal:
-        return Result(**described, **unknown, evaluated=False, reason=refusal, seconds=0.0)
-    classes, probabilities, seconds = evaluate(backend, Tensors.of(folder, data), batch_size)
+    described = {"stage": stage, "backend": backend.describe(), "device": backend.device, "precision": backend.precision}
+    reasons = {
+        f"refused, {model.refusal()}": model.refusal(),
+        "random weights": model.random_weights,
+        "the images have no labels": not data.labels_source,
+        "simulated device": backend.simulated,
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    if reason:
+        unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
+        return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
+    classes, probabilities, seconds = evaluate(backend, Tensors.of(folder, data), step.settings.batch_size)
+    backend.close()
     scores = folder / "artefacts" / f"scores_{stage}.npz"
     with files.whole(scores) as temporary:
         image = np.arange(len(labels), dtype=np.int32)
@@ -100,8 +108,8 @@ def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points:
     floor = reference.top1_pct - margin_points
     verdict = "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
     meaning = {
-        "PASS": f"no more than {margin_points:g} points below",
-        "FAIL": f"more than {margin_points:g} points below",
-        "INCONCLUSIVE": f"too few images to tell whether it is within {margin_points:g} points of",
+        "PASS": f"less than {margin_points:.1f} points below",
+        "FAIL": f"more than {margin_points:.1f} points below",
+        "INCONCLUSIVE": f"too few images to tell whether it is less than {margin_points:.1f} points below",
     }[verdict]
     return verdict, f"{said}: {meaning} the reference, {reference.top1_pct:.2f} % ({reference.name})."

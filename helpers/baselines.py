@@ -36,7 +36,10 @@ def read(path: Path) -> list[Series]:
 
 def _series(entry: Published) -> Series:
     rows = [
-        Row(batch=batch, regions={entry.region: Measured(images_per_second=fps, interval_fps=None, latency_ms=None, blocks=None, calls=None)})
+        Row(
+            batch=batch,
+            regions={entry.region: Measured(images_per_second=fps, interval_fps=None, latency_ms=None, blocks=None, calls=None)},
+        )
         for batch, fps in sorted(entry.images_per_second.items())
     ]
     unknown = {"backend": "not stated", "precision": "not stated"}

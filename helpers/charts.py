@@ -84,12 +84,14 @@ def accuracy_table(accuracy: Accuracy) -> Table:
             span(result.top1_interval_pct, 2),
             f"{result.top5_pct:.2f} %" if result.top5_pct is not None else None,
             accuracy.images if result.evaluated else None,
+            "this run",
         ]
         for result in accuracy.results
     ]
     if accuracy.reference:
-        rows.append([f"reference: {accuracy.reference.name}", None, f"{accuracy.reference.top1_pct:.2f} %", None, None, accuracy.reference.source])
-    return Table(["backend", "precision", "top-1", "95 % interval", "top-5", "images"], rows)
+        reference = accuracy.reference
+        rows.append([f"reference: {reference.name}", None, f"{reference.top1_pct:.2f} %", None, None, None, reference.source])
+    return Table(["backend", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
 
 
 def checks_table(model: Model) -> Table:
@@ -114,7 +116,15 @@ def checks_table(model: Model) -> Table:
 def stages_table(model: Model) -> Table:
     """Return the files that the model went through, with what made each."""
     rows = [
-        [stage.name, stage.file.rpartition("/")[2], stage.opset, size(stage.bytes), stage.command, f"{stage.seconds:.1f}", (stage.sha256 or "")[:16]]
+        [
+            stage.name,
+            stage.file.rpartition("/")[2],
+            stage.opset,
+            size(stage.bytes),
+            stage.command,
+            f"{stage.seconds:.1f}",
+            (stage.sha256 or "")[:16],
+        ]
         for stage in model.stages
     ]
     return Table(["stage", "file", "opset", "size", "made by", "seconds", "sha256"], rows)
@@ -151,7 +161,14 @@ def _line(axes, series: Series, batches: Sequence[int], region: Region) -> None:
     known = [(batch, value) for batch, value in zip(shown, values, strict=True) if value == value]
     if known:
         axes.annotate(
-            series.name, known[-1], xytext=(8, 0), textcoords="offset points", va="center", color=style["color"], fontsize=9, annotation_clip=False
+            series.name,
+            known[-1],
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            color=style["color"],
+            fontsize=9,
+            annotation_clip=False,
         )
 
 

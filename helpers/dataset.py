@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import files, photographs
+from helpers import files, params, photographs
+from helpers.elements import Sentence
 from helpers.errors import UserError
+from helpers.params import PrepareData
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 NO_LABEL = -1
@@ -39,25 +41,46 @@ def load(path: Path) -> Manifest:
     return Manifest([row["name"] for row in rows], np.array([int(row["label"]) for row in rows], np.int32))
 
 
-def read(images: str, source: Path, labels: Path | None, classes: int | None) -> Manifest:
+def read(source: Path, labels: str, classes: int | None) -> Manifest:
     """Return the manifest of every image, in the order in which the source yields them.
 
-    Labels and images must match one to one; `classes` bounds the labels when it is known.
+    Labels (a file; empty for none) and images must match one to one; `classes` bounds the labels when it is known.
     """
     names = list_names(source)
     if not names:
-        raise UserError(f"{images} holds no images ({', '.join(SUFFIXES)}): give a folder or a tar of images.")
-    if labels is None:
+        raise UserError(f"{source.name} holds no images ({', '.join(SUFFIXES)}): give a folder or a tar of images.")
+    if not labels:
         return Manifest(names, np.full(len(names), NO_LABEL, np.int32))
-    known = read_labels(labels, classes)
+    known = read_labels(params.existing("labels", labels), classes)
     keys = _keys(names)
     unlabelled = [key for key in keys if key not in known]
     missing = sorted(set(known) - set(keys))
     if unlabelled or missing:
         parts = [f"{len(unlabelled)} images have no label (first: {unlabelled[0]})"] if unlabelled else []
         parts += [f"{len(missing)} labels have no image (first: {missing[0]})"] if missing else []
-        raise UserError(f"{images} and {labels.name} do not match: {' and '.join(parts)}; complete one or shorten the other.")
+        raise UserError(f"{source.name} and {labels} do not match: {' and '.join(parts)}; complete one or shorten the other.")
     return Manifest(names, np.array([known[key] for key in keys], np.int32))
+
+
+def in_words(manifest: Manifest) -> Sentence:
+    """Return how many images there are and how they spread over the classes."""
+    counts = np.bincount(manifest.labels[manifest.labels != NO_LABEL])
+    counts = counts[counts > 0]
+    if not len(counts):
+        return Sentence(f"{len(manifest.names)} images without labels: they serve for speed, not for accuracy.", "warning")
+    each = f"{counts.min()} each" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()} each"
+    return Sentence(f"{len(manifest.names)} images of {len(counts)} classes, {each}; every image has one label and every label one image.")
+
+
+def body(settings: PrepareData, source: Path, manifest: Manifest, classes: int | None, names: list[str]) -> dict:
+    """Return what data.json says of the source."""
+    return {
+        "source": settings.images if not Path(settings.images).is_absolute() else source.name,
+        "source_sha256": files.sha256(source),
+        "labels_source": Path(settings.labels).name,
+        "classes": classes or int(manifest.labels.max()) + 1,
+        "class_names": names,
+    }
 
 
 def read_labels(path: Path, classes: int | None) -> dict[str, int]:
@@ -98,13 +121,14 @@ def subset(manifest: Manifest, size: int, seed: int) -> Manifest:
     return Manifest([manifest.names[i] for i in chosen], manifest.labels[chosen])
 
 
-def open_source(images: str, path: Path | None, artefacts: Path) -> Path:
+def open_source(images: str, artefacts: Path) -> Path:
     """Return the folder or archive to read; `photographs:<n>` makes one from packaged photographs first."""
-    if path is None:
+    if images.startswith("photographs:"):
         return photographs.make(artefacts / "photographs", int(images.partition(":")[2]))
+    path = params.existing("images", images)
     if path.is_dir() or tarfile.is_tarfile(path):
         return path
-    raise UserError(f"{images} is neither a folder nor a tar archive of images.")
+    raise UserError(f"{images} is neither a folder nor a tar archive of images: give one of them.")
 
 
 def list_names(source: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -37,15 +38,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under headers; a number is right-aligned, None is shown as a dash."""
+    """Rows of cells under headers; a column of numbers is set flush right, None is shown as a dash."""
 
     headers: list[str]
     rows: Iterable[Iterable[object]]
     caption: str = ""
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col">{escape(header)}</th>' for header in self.headers)
-        body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
+        rows = [["–" if value is None or value == "" else str(value) for value in row] for row in self.rows]
+        classes = [" class=number" if all(map(_is_number, column)) else "" for column in zip(*rows, strict=True)]
+        head = "".join(
+            f'<th scope="col"{kind}>{escape(header)}</th>'
+            for header, kind in zip(self.headers, classes or [""] * len(self.headers), strict=True)
+        )
+        body = "".join(
+            f"<tr>{''.join(f'<td{kind}>{escape(text)}</td>' for text, kind in zip(row, classes, strict=True))}</tr>" for row in rows
+        )
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
         return f'<div class="table"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
@@ -66,10 +74,29 @@ class Gallery:
         return f'<figure class="gallery"><ul>{pictures}</ul><figcaption>{escape(self.caption)}</figcaption></figure>'
 
 
-def _cell(value: object) -> str:
-    text = "–" if value is None or value == "" else str(value)
-    number = text.replace("–", "").replace(" ", "").replace("%", "").replace(",", "").replace("to", "").replace(".", "")
-    return f"<td{' class=number' if number.lstrip('-').isdigit() or text == '–' else ''}>{escape(text)}</td>"
+@dataclass(frozen=True)
+class Text:
+    """Preformatted text, for what is to be copied."""
+
+    text: str
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(self.text)}</pre>"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several elements as the output of one cell; None among them is left out."""
+
+    elements: Iterable["Sentence | Figure | Table | Gallery | Text | None"]
+
+    def _repr_html_(self) -> str:
+        return "".join(element._repr_html_() for element in self.elements if element)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a cell holds a number, a range of numbers or nothing, so that its column is set flush right."""
+    return re.fullmatch(r"–|[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?", text) is not None
 
 
 def _png(image: np.ndarray) -> str:

@@ -10,13 +10,13 @@ import onnx.compose
 
 from helpers import files
 from helpers.errors import UserError
-from helpers.params import Export
+from helpers.params import Onnx
 from helpers.records import Stage, TensorSpec
 
 BATCH = "batch"
 
 
-def to_onnx(module, path: Path, image_shape: tuple[int, int, int], settings: Export) -> Stage:
+def to_onnx(module, path: Path, image_shape: tuple[int, int, int], settings: Onnx) -> Stage:
     """Export a module with the names `input` and `probs`, batch axis dynamic, and return the stage."""
     import torch
 

@@ -18,9 +18,12 @@ def render(notebook: Path, page: Path) -> None:
     """Write the HTML page of an executed notebook; cells tagged `skip` are left out, code of cells tagged `hide` too."""
     executed = nbformat.read(notebook, as_version=4)
     heading = next(cell.source for cell in executed.cells if cell.cell_type == "markdown")
+    skipped = {tag for cell in executed.cells for tag in cell.metadata.get("tags", []) if "skip" in cell.metadata.tags}
     config = Config()
     config.TagRemovePreprocessor.enabled = True
     config.TagRemovePreprocessor.remove_cell_tags = {"skip", "papermill-error-cell-tag"}
+    if "parameters" in skipped:
+        config.TagRemovePreprocessor.remove_cell_tags |= {"injected-parameters"}
     config.TagRemovePreprocessor.remove_input_tags = {"hide"}
     exporter = HTMLExporter(
         config=config,
@@ -50,14 +53,20 @@ def _index_row(run: Path) -> dict:
     """Return what the index says of one run; a record that is missing or of another version leaves its cells empty."""
     data, _, accuracy, sweep, report = (_record(kind, run) for kind in records.KINDS)
     candidate = sweep.one("candidate") if sweep else None
-    points = [(row.regions[sweep.region].images_per_second, row.batch) for row in candidate.rows if sweep.region in row.regions] if sweep else []
+    points = (
+        [(row.regions[sweep.region].images_per_second, row.batch) for row in candidate.rows if sweep.region in row.regions] if sweep else []
+    )
     best, batch = max(points, default=(None, ""))
     top1 = accuracy.results[0].top1_pct if accuracy else None
     simulated = " (simulated device)" if candidate and candidate.kind == "simulated" else ""
     return {
         "run": run.name,
         "link": quote(f"{run.name}/report.html") if (run / "report.html").is_file() else "",
-        "texts": [(report or data).created_utc[:16].replace("T", " ") if report or data else "", candidate.name if candidate else "", f"{candidate.device}{simulated}" if candidate else ""],
+        "texts": [
+            (report or data).created_utc[:16].replace("T", " ") if report or data else "",
+            candidate.name if candidate else "",
+            f"{candidate.device}{simulated}" if candidate else "",
+        ],
         "numbers": [
             f"{best:.1f}" if best else "",
             batch,

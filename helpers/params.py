@@ -48,7 +48,7 @@ class Settings(BaseModel):
         return []
 
 
-class Export(Settings):
+class Onnx(Settings):
     """How PyTorch becomes ONNX."""
 
     exporter: Literal["legacy", "dynamo"] = "legacy"  # dynamo: fewer nodes, ten times slower to export
@@ -117,7 +117,7 @@ class Convert(Target):
     model: str = "demo/conformer_fmnist.py"
     checkpoint: Checkpoint = "demo/conformer_fmnist.pth"
     output: Literal["auto", "logits", "probabilities"] = "auto"
-    export: Export = Export()
+    onnx: Onnx = Onnx()
     batch_sizes: BatchSizes = [1, 4, 8, 16, 32, 64]
 
     def files(self) -> list[Path]:

@@ -25,7 +25,7 @@ Classifier = Callable[[np.ndarray], np.ndarray]
 
 def batch_sizes(sweep: list[int]) -> list[int]:
     """Return the batch sizes to check: 1, those of the sweep, and one that is in neither."""
-    other = next(size for size in (3, 5, 7, 2) + tuple(range(9, 99)) if size not in sweep)
+    other = next(size for size in (3, 5, 7, 2, *range(9, 99)) if size not in sweep)
     return sorted({1, other, *sweep})
 
 
@@ -42,7 +42,13 @@ def spread(scores: np.ndarray) -> float:
 
 
 def compare(
-    reference_name: str, reference: Classifier, candidate_name: str, candidate: Classifier, images: np.ndarray, sizes: list[int], exact: bool
+    reference_name: str,
+    reference: Classifier,
+    candidate_name: str,
+    candidate: Classifier,
+    images: np.ndarray,
+    sizes: list[int],
+    exact: bool,
 ) -> list[Check]:
     """Return one check for each batch size; the reference runs at batch 1. `exact`: fp32 against fp32.
 
@@ -82,7 +88,9 @@ def judge(names: dict[str, str], batch: int, expected: np.ndarray, found: list[t
     chosen = np.concatenate([indices for indices, _ in found])
     shapes = {probabilities.shape for _, probabilities in found}
     if shapes != {(batch, expected.shape[1])}:
-        return _failed(names, batch, f"at batch {batch} {names['candidate']} gives {sorted(shapes)} instead of {(batch, expected.shape[1])}")
+        return _failed(
+            names, batch, f"at batch {batch} {names['candidate']} gives {sorted(shapes)} instead of {(batch, expected.shape[1])}"
+        )
     got = np.concatenate([probabilities for _, probabilities in found])
     if not np.isfinite(got).all():
         return _failed(names, batch, f"at batch {batch} {names['candidate']} gives values that are not finite")

@@ -7,8 +7,6 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from helpers.errors import UserError
-
 Channels = Annotated[tuple[float, float, float], Field(strict=False)]  # YAML has lists, not tuples
 PILLOW_FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -47,35 +45,6 @@ class Preprocess(BaseModel):
         return (3, self.crop, self.crop) if self.layout == "NCHW" else (self.crop, self.crop, 3)
 
 
-def from_pipeline(pipeline: list[dict]) -> Preprocess:
-    """Return what an mmcls test pipeline does; a pipeline that can't be said in these terms is a UserError."""
-    steps = {step["type"]: step for step in pipeline}
-    unknown = set(steps) - {"LoadImageFromFile", "Resize", "CenterCrop", "Normalize", "ImageToTensor", "Collect"}
-    resize, crop, normalize = steps.get("Resize"), steps.get("CenterCrop", {}), steps.get("Normalize")
-    if unknown or not resize or not normalize or crop.get("efficientnet_style") or len(steps) < len(pipeline):
-        raise UserError(
-            f"the model's test pipeline ({', '.join(step['type'] for step in pipeline)}) is more than resize, "
-            "centre crop and normalise: describe the preparation with the parameter preprocess."
-        )
-    size = resize["size"] if isinstance(resize["size"], (tuple, list)) else (resize["size"], resize["size"])
-    keep_aspect = size[1] == -1
-    side = crop.get("crop_size", size[0])
-    side = side if isinstance(side, (tuple, list)) else (side, side)
-    if (not keep_aspect and size[0] != size[1]) or side[0] != side[1] or resize.get("adaptive_side", "short") != "short":
-        raise UserError("the model's test pipeline is not square: describe it with the parameter preprocess.")
-    order = slice(None) if normalize.get("to_rgb", True) else slice(None, None, -1)  # mmcls lists them as the model sees them
-    return Preprocess(
-        resize_short=size[0],
-        crop=side[0],
-        interpolation=resize.get("interpolation", "bilinear"),
-        mean=tuple(map(float, normalize["mean"][order])),
-        std=tuple(map(float, normalize["std"][order])),
-        channel_order="RGB" if normalize.get("to_rgb", True) else "BGR",
-        resizer=resize.get("backend", "cv2"),
-        keep_aspect=keep_aspect,
-    )
-
-
 def decode(encoded: bytes) -> Image.Image:
     """Return the decoded RGB image, EXIF orientation ignored as in the reference; ValueError says why it can't be used."""
     try:
@@ -108,8 +77,8 @@ def to_pixels(image: Image.Image, how: Preprocess) -> np.ndarray:
 
         code = {"nearest": 0, "bilinear": 1, "bicubic": 2, "lanczos": 4}[how.interpolation]
         pixels = cv2.resize(np.asarray(image), size, interpolation=code)
-    top = int(round((size[1] - how.crop) / 2.0))
-    left = int(round((size[0] - how.crop) / 2.0))
+    top = round((size[1] - how.crop) / 2)
+    left = round((size[0] - how.crop) / 2)
     return pixels[top : top + how.crop, left : left + how.crop]
 
 

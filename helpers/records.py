@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import nbformat
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from helpers import ROOT, environment, files
@@ -292,10 +291,10 @@ class Step:
         self.inputs = load_inputs(kind, self.folder)
         self.fingerprint = fingerprint(kind, settings, self.inputs)
 
-    def save(self, **body: Any) -> Record:
-        """Write the record and return it."""
+    def record(self, **body: Any) -> Record:
+        """Return the record as it would be written now."""
         git_commit, git_dirty = environment.commit()
-        record = self.kind(
+        return self.kind(
             run=self.folder.name,
             step=self.kind.STEP,
             created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -308,6 +307,10 @@ class Step:
             seconds=round(time.monotonic() - self._started, 3),
             **body,
         )
+
+    def save(self, **body: Any) -> Record:
+        """Write the record and return it."""
+        record = self.record(**body)
         text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False, ensure_ascii=False)
         files.write_text(self.folder / self.kind.file_name(), text + "\n")
         return record
@@ -370,7 +373,8 @@ def _code_hash(kind: type[Record]) -> str:
     code = hashlib.sha256()
     for path in sorted((ROOT / "helpers").rglob("*.py")):
         code.update(path.read_bytes())
-    for cell in nbformat.read(ROOT / "notebooks" / f"{kind.STEP}.ipynb", as_version=4).cells:
-        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
-            code.update(cell.source.encode())
+    notebook = json.loads((ROOT / "notebooks" / f"{kind.STEP}.ipynb").read_bytes())  # nbformat takes a second to import
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", []):
+            code.update("".join(cell["source"]).encode())
     return code.hexdigest()

@@ -5,6 +5,7 @@ uint8 takes a quarter of the space of float32 and loses nothing, since normalisa
 
 import tarfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,22 +13,67 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers import dataset, files, preprocess
+from helpers.elements import Gallery, Group, Sentence, Table
 from helpers.errors import UserError
 from helpers.preprocess import Preprocess
 from helpers.records import Data, Rejected, Throughput
 
+STORE, MANIFEST = "tensors.npy", "manifest.csv"
 
-def write(
-    path: Path, source: Path, manifest: dataset.Manifest, how: Preprocess, max_rejected: int
-) -> tuple[dataset.Manifest, list[Rejected], Throughput]:
-    """Prepare every image of the manifest and return (manifest of those kept, rejected, throughput).
 
-    An image that can't be read is rejected with its reason; more than `max_rejected` of them is a UserError.
+@dataclass(frozen=True)
+class Prepared:
+    """Images that are ready: which, those left out, how fast it went, and where they are."""
+
+    folder: Path
+    manifest: dataset.Manifest
+    rejected: list[Rejected]
+    throughput: Throughput
+
+    def in_words(self) -> Group:
+        """Return what was made, and the images that were left out."""
+        size = (self.folder / STORE).stat().st_size / 1e6
+        said = f"{len(self.manifest.names)} images prepared at {self.throughput.images_per_second:.0f} images per second, {size:.1f} MB."
+        rows = [[entry.name, entry.reason] for entry in self.rejected]
+        return Group([Sentence(said), Table(["left out", "reason"], rows) if rows else None])
+
+    def gallery(self, class_names: list[str], count: int = 10) -> Gallery:
+        """Return the first image of each of the first classes as the model sees it."""
+        labels = self.manifest.labels
+        chosen = np.sort(np.unique(labels, return_index=True)[1])[:count]
+        if len(chosen) < count:  # few classes, or none
+            chosen = np.union1d(chosen, np.arange(min(count, len(labels))))[:count]
+        texts = [self._caption(int(index), class_names) for index in chosen]
+        return Gallery(np.load(self.folder / STORE, mmap_mode="r")[chosen], texts, "Resized and cropped; not yet normalised.")
+
+    def body(self) -> dict:
+        """Return what data.json says of the prepared images."""
+        return {
+            "images": len(self.manifest.names),
+            "manifest": f"artefacts/{MANIFEST}",
+            "manifest_sha256": files.sha256(self.folder / MANIFEST),
+            "tensors": f"artefacts/{STORE}",
+            "tensors_sha256": files.sha256(self.folder / STORE),
+            "rejected": self.rejected,
+            "throughput": self.throughput,
+        }
+
+    def _caption(self, index: int, class_names: list[str]) -> str:
+        label = int(self.manifest.labels[index])
+        if label == dataset.NO_LABEL:
+            return self.manifest.names[index]
+        return f"{label} {class_names[label]}" if class_names else f"class {label}"
+
+
+def prepare(folder: Path, source: Path, manifest: dataset.Manifest, how: Preprocess, max_rejected: int) -> Prepared:
+    """Prepare every image of a manifest and write store and manifest into the folder.
+
+    An image that can't be read is left out with its reason; more than `max_rejected` of them is a UserError.
     """
     started = time.perf_counter()
     kept, rejected = [], []
     images = dataset.read_images(source, manifest.names)
-    with files.whole(path) as temporary, temporary.open("wb") as store:  # written, not mapped: a full disk is an error, not a crash
+    with files.whole(folder / STORE) as temporary, temporary.open("wb") as store:  # a full disk is an error; mapped, a crash
         _write_header(store, len(manifest.names), how)
         for index, (name, read) in enumerate(tqdm(images, total=len(manifest.names), desc="prepare", unit="image")):
             try:
@@ -46,9 +92,10 @@ def write(
             raise UserError(f"none of the {len(rejected)} images can be used (first: {rejected[0].reason}): give other images.")
         store.seek(0)
         _write_header(store, len(kept), how)
-    seconds = time.perf_counter() - started
     remaining = dataset.Manifest([manifest.names[i] for i in kept], manifest.labels[kept])
-    return remaining, rejected, Throughput(images_per_second=len(kept) / seconds, seconds=seconds)
+    remaining.save(folder / MANIFEST)
+    seconds = time.perf_counter() - started
+    return Prepared(folder, remaining, rejected, Throughput(images_per_second=len(kept) / seconds, seconds=seconds))
 
 
 def _write_header(store: BinaryIO, images: int, how: Preprocess) -> None:

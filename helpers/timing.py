@@ -8,14 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
-from tqdm import tqdm
 
-from helpers.backends import Backend
-from helpers.records import Latency, Measured, Row
-from helpers.tensors import Tensors
-
-POOL_BYTES = 256 * 2**20
-POOL_IMAGES = 1024
+from helpers.records import Latency, Measured
 
 
 @dataclass(frozen=True)
@@ -79,19 +73,6 @@ def half_width(blocks: np.ndarray, level: float = 0.95) -> float:
     return float(stats.t.ppf((1 + level) / 2, independent - 1)) * error / float(blocks.mean())
 
 
-def pool(tensors: Tensors) -> np.ndarray:
-    """Return distinct prepared images to rotate through: as many as fit into 256 MiB, at most 1,024."""
-    image_bytes = tensors[:1].nbytes
-    return tensors[: min(POOL_IMAGES, max(1, POOL_BYTES // image_bytes), len(tensors))]
-
-
-def rotate(images: np.ndarray, batch: int):
-    """Yield batches of real images for ever, neighbours different; made before the clock starts where they must be copied."""
-    if batch >= len(images):
-        return itertools.repeat(np.resize(images, (batch, *images.shape[1:])))
-    return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])
-
-
 def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float]) -> tuple[float, float]:
     """Run at least 10 calls, or until the profile's limit; return (seconds of the first call, seconds of the fastest)."""
     times = []
@@ -102,9 +83,7 @@ def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float
     return times[0], min(times)
 
 
-def interleave(
-    runs: list[Callable[[], None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter
-) -> list[Point]:
+def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter) -> list[Point]:
     """Measure one batch size of one backend, or of two in the order A B B A, so that drift meets both alike.
 
     Each block starts with a call that is not counted: the other backend has just had the caches.
@@ -126,21 +105,3 @@ def interleave(
         point.calls += np.diff(marks).tolist()
         if all(point.done(profile) for point in points) and len({len(point.blocks) for point in points}) == 1:
             return points
-
-
-def sweep(backends: list[Backend], load_seconds: list[float], images: np.ndarray, batch_sizes: list[int], profile: str) -> list[list[Row]]:
-    """Return the rows of every backend, in the order of `batch_sizes`; a batch size that fails has its error and no numbers."""
-    rows = [[] for _ in backends]
-    for batch in tqdm(batch_sizes, desc="batch sizes", unit="point"):
-        runs = [lambda backend=backend, batches=rotate(images, batch): backend(next(batches)) for backend in backends]
-        try:
-            points = interleave(runs, batch, PROFILES[profile])
-        except (RuntimeError, MemoryError) as error:
-            text = str(error).strip().splitlines()[0][:200] if str(error) else type(error).__name__
-            for own in rows:
-                own.append(Row(batch=batch, regions={}, error=text))
-            continue
-        for own, point, backend, seconds in zip(rows, points, backends, load_seconds, strict=True):
-            measured = {backend.region: point.measured()}
-            own.append(Row(batch=batch, regions=measured, load_seconds=seconds, first_call_ms=1000 * point.first_call))
-    return rows

@@ -21,8 +21,10 @@ class Judged:
     sentence: str
 
 
-def judge(candidate: Series, baseline: Series | None, gate: str, tolerance_pct: float) -> Judged:
-    """Return ratios, means and the verdict of a candidate against its baseline."""
+def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
+    """Return ratios, means and the verdict of the candidate against the baseline among the series."""
+    candidate = next(one for one in series if one.role == "candidate")
+    baseline = next((one for one in series if one.role == "baseline"), None)
     region = _region(baseline or candidate)
     if baseline is None:
         return Judged(region, [], None, None, "none", "NONE", "No baseline was asked for.")
@@ -118,7 +120,9 @@ def _sentence(
 ) -> str:
     if geomean is None:
         errors = [row.error for row in candidate.rows if row.error]
-        return f"No throughput: {errors[0]}." if errors else "No batch size was measured in the region of the baseline, so there is no ratio."
+        return (
+            f"No throughput: {errors[0]}." if errors else "No batch size was measured in the region of the baseline, so there is no ratio."
+        )
     said = f"{candidate.name} on {candidate.device} runs at {math.exp(geomean[0]):.2f} times the speed of {baseline.name}"
     said += f" on {baseline.device}" if baseline.device != candidate.device else ""
     said += f" (geometric mean over {rows} batch size{'s' if rows > 1 else ''})"

@@ -30,7 +30,7 @@ class Backend(ABC):
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities float32 [B, classes] for a batch as `preprocess.to_tensor` makes it."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most runtimes free what they hold by themselves
         """Free what the runtime holds."""
 
     def describe(self) -> str:

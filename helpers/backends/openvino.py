@@ -19,7 +19,9 @@ class Backend(backends.Backend):
     def __init__(self, folder: Path, model: Model, target: Target):
         core, self.provider = openvino.Core(), target.provider.upper()
         if self.provider not in core.available_devices:
-            raise ParameterError(f"provider {target.provider} is not an OpenVINO device here: choose among {', '.join(core.available_devices)}.")
+            raise ParameterError(
+                f"provider {target.provider} is not an OpenVINO device here: choose among {', '.join(core.available_devices)}."
+            )
         if target.precision == "bf16" and "BF16" not in core.get_property(self.provider, "OPTIMIZATION_CAPABILITIES"):
             raise ParameterError(f"this {self.provider} has no bf16: use precision: fp32.")
         self.precision = target.precision

@@ -17,7 +17,9 @@ class Backend(backends.Backend):
 
     def __init__(self, folder: Path, model: Model, target: Target):
         if target.provider not in ("cpu", "cuda") or (target.provider == "cuda" and not torch.cuda.is_available()):
-            raise ParameterError(f"provider {target.provider}: torch runs here on cpu{' or cuda' if torch.cuda.is_available() else ' only'}.")
+            raise ParameterError(
+                f"provider {target.provider}: torch runs here on cpu{' or cuda' if torch.cuda.is_available() else ' only'}."
+            )
         self.provider = target.provider
         self.threads = backends.thread_count(target)
         self.device = torch.cuda.get_device_name() if self.provider == "cuda" else backends.cpu_device()

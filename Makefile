@@ -1,0 +1,43 @@
+# make report: the demo, from nothing to reports/demo/report.html      make test: the checks      make lab: JupyterLab
+# make bench: the measurements behind the README's numbers             make clean: forget .venv and caches, keep reports/
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PARAMS ?= params/demo.yaml
+
+# mmcv-full is built from source and needs an older setuptools: old pip reads the first variable, new pip the second,
+# and without the third an old pip with wheel installed would compile its unused C++ operators.
+PIP_ENV := PIP_CONSTRAINT=build-constraints.txt PIP_BUILD_CONSTRAINT=build-constraints.txt PIP_USE_PEP517=1
+
+.PHONY: report test lab bench sample clean
+
+report: $(VENV)/.ready
+	$(BIN)/python -m helpers.run $(PARAMS)
+
+test: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/python -m pytest
+
+lab: $(VENV)/.ready
+	$(BIN)/jupyter lab notebooks
+
+bench: $(VENV)/.ready
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+sample: $(VENV)/.ready
+	$(BIN)/python demo/make_sample.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready: requirements.lock pyproject.toml build-constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null || { \
+		echo "Python 3.11 or 3.12 is needed and $(PYTHON) is `$(PYTHON) --version 2>&1`: install one of them and say make PYTHON=python3.11."; exit 2; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_ENV) $(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.lock -e '.[openvino,dev]'
+	touch $@

@@ -1,0 +1,129 @@
+"""What notebook 2 does: from the model to ONNX, and the comparison with what it was made from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helpers import backends, classifier, dataset, export, files, params, parity
+from helpers.elements import Sentence
+from helpers.errors import UserError
+from helpers.params import Convert, Target
+from helpers.records import Check, Data, Model, Stage, Step, TensorSpec
+from helpers.tensors import Tensors
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A conversion before it is judged; `reference` maps one image [1, ...] to probabilities [1, classes]."""
+
+    name: str
+    stages: list[Stage]
+    reference_name: str
+    reference: Callable[[np.ndarray], np.ndarray]
+    classes: int
+    random_weights: bool
+
+    def body(self) -> dict:
+        """Return what the record says of it, without the checks."""
+        return {key: getattr(self, key) for key in ("name", "stages", "classes", "random_weights")}
+
+
+def convert(step: Step, data: Data, images: Tensors) -> Converted:
+    """Return the ONNX file of a run's model with its stages; classes that don't fit the labels are a UserError."""
+    settings: Convert = step.settings
+    name = params.model_files(settings.model)[0].stem
+    path = step.artefacts / f"{name}_dynamicbs.onnx"
+    converted = (
+        _from_onnx(settings, name, path, images) if settings.model.endswith(".onnx") else _from_mmcls(settings, name, path, data, images)
+    )
+    highest = int(dataset.load(step.folder / data.manifest).labels.max(initial=0))
+    if highest >= converted.classes:
+        raise UserError(
+            f"the labels go up to class {highest}, but the model has {converted.classes} classes: they are of another data set."
+        )
+    return converted
+
+
+def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
+    """Compare ONNX Runtime, and the target's backend if it is another, with the reference on real images."""
+    settings: Convert = step.settings
+    draft: Model = step.record(**converted.body(), checks=[])
+    targets = [Target(threads=settings.threads)]
+    if settings.backend != "torch" and settings.backend != "null" and _target(settings) != targets[0]:
+        targets.append(_target(settings))
+    found = []
+    for target in targets:
+        backend = backends.load(step.folder, draft, target)
+        found += parity.compare(
+            converted.reference_name,
+            converted.reference,
+            f"{backend.name} {backend.precision}",
+            backend,
+            images[: parity.IMAGES],
+            parity.batch_sizes(settings.batch_sizes),
+            exact=target.precision == "fp32",
+        )
+        backend.close()
+    return found
+
+
+def in_words(model: Model) -> Sentence:
+    """Return whether the converted model may be used."""
+    if model.refusal():
+        return Sentence(f"REFUSED: {model.refusal()}. No later step gives it an accuracy or a speed.", "fail")
+    batches = sorted({check.batch for check in model.checks})
+    largest = max(check.max_abs_diff for check in model.checks)
+    return Sentence(
+        f"The same model at batch sizes {', '.join(map(str, batches))}: the largest difference of a log-probability is {largest:.1e}, "
+        f"where two images differ by {model.checks[0].spread:.2g}.",
+        "pass",
+    )
+
+
+def _from_mmcls(settings: Convert, name: str, path: Path, data: Data, images: Tensors) -> Converted:
+    if data.preprocess.layout != "NCHW" or data.preprocess.dtype != "float32":
+        raise UserError("an mmcls model receives float32 NCHW: correct layout and dtype in the parameter preprocess.")
+    module = classifier.load(settings.model, settings.checkpoint)
+    example = images[:1]
+    probabilities = _run(module, example)
+    random_weights = settings.checkpoint.startswith("random:")
+    checkpoint = None if random_weights else params.existing("checkpoint", settings.checkpoint)
+    original = Stage(
+        name="pytorch",
+        format="pytorch",
+        file=settings.checkpoint if random_weights else checkpoint.name,
+        sha256=files.sha256(checkpoint) if checkpoint else None,
+        bytes=checkpoint.stat().st_size if checkpoint else None,
+        command=f"mmcls {name}",
+        seconds=0.0,
+        input=TensorSpec(name="input", shape=[export.BATCH, *example.shape[1:]], dtype="float32"),
+        output=TensorSpec(name="probs", shape=[export.BATCH, probabilities.shape[1]], dtype="float32"),
+    )
+    exported = export.to_onnx(module, path, example.shape[1:], settings.onnx)
+    return Converted(name, [original, exported], "PyTorch", lambda image: _run(module, image), probabilities.shape[1], random_weights)
+
+
+def _run(module, batch: np.ndarray) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return module(torch.from_numpy(batch)).numpy()
+
+
+def _from_onnx(settings: Convert, name: str, path: Path, images: Tensors) -> Converted:
+    source = params.model_files(settings.model)[0]
+    given, ours = export.adopt(source, path, images[:1], settings.output)
+    run = export.original(source)
+    logits = "(logits)" in ours.command
+
+    def reference(image: np.ndarray) -> np.ndarray:
+        scores = run(image)
+        return np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum() if logits else scores
+
+    return Converted(name, [given, ours], f"{source.name} as given, batch 1", reference, ours.output.shape[1], random_weights=False)
+
+
+def _target(settings: Convert) -> Target:
+    return Target(**{field: getattr(settings, field) for field in Target.model_fields})

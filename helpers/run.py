@@ -1,0 +1,129 @@
+"""The whole chain: check the parameters, execute the notebooks, render HTML, give an exit code that a CI job can use.
+
+Exit codes: 0 done, 1 a notebook failed or a gate was not met, 2 bad parameters.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from helpers import ROOT, files, html, params, records
+from helpers.errors import ParameterError, UserError
+
+NAMES = tuple(params.STEPS)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = params.read(options.params, dict(options.parameter))
+        chosen = _chosen(options)
+    except UserError as error:
+        print(f"{options.params}: {error}", file=sys.stderr)
+        return 2
+    folder = records.folder(settings.run)
+    if options.list:
+        for name in NAMES:
+            print(f"{name:16} {'done' if _is_current(name, settings, folder) else 'to do'}")
+        return 0
+    try:
+        done = all(_execute(name, settings, folder, options.force) for name in chosen)
+        html.write_index(folder.parent)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not done:
+        return 1
+    if "5_report" in chosen:
+        print(f"report: {_shown(folder / 'report.html')}\n{records.load(records.Report, folder).sentence}")
+    return 0 if all(_gate_met(name, settings, folder) for name in chosen) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m helpers.run", description="Run the notebooks with a parameter file.")
+    parser.add_argument("params", type=Path, metavar="PARAMS", help="a file such as params/demo.yaml")
+    parser.add_argument(
+        "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="replaces a value of the file"
+    )
+    parser.add_argument("--only", metavar="N", help="run one notebook, by number or name")
+    parser.add_argument("--from", dest="start", metavar="N", help="run this notebook and those after it")
+    parser.add_argument("--force", action="store_true", help="run also what is unchanged")
+    parser.add_argument("--list", action="store_true", help="say which notebooks are done, run none")
+    return parser
+
+
+def _chosen(options: argparse.Namespace) -> tuple[str, ...]:
+    if options.only:
+        return (_named(options.only),)
+    return NAMES[NAMES.index(_named(options.start)) :] if options.start else NAMES
+
+
+def _named(text: str) -> str:
+    found = [name for name in NAMES if text in (name, name.partition("_")[0])]
+    if not found:
+        raise ParameterError(f"there is no notebook {text}: choose one of {', '.join(NAMES)} or its number.")
+    return found[0]
+
+
+def _own(name: str, settings: params.Run) -> params.Settings:
+    """Return the part of a run's parameters that one notebook takes."""
+    kind = params.STEPS[name]
+    return kind(**{field: getattr(settings, field) for field in kind.model_fields})
+
+
+def _is_current(name: str, settings: params.Run, folder: Path) -> bool:
+    executed = folder / f"{name}.ipynb"
+    return executed.is_file() and records.is_current(records.KINDS[NAMES.index(name)], _own(name, settings), folder)
+
+
+def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> bool:
+    """Run one notebook unless its result is current, render its page, print its line; return whether it did not fail."""
+    executed, page = folder / f"{name}.ipynb", folder / f"{name.replace('5_', '')}.html"
+    started = time.monotonic()
+    if not force and _is_current(name, settings, folder):
+        html.render(executed, page)
+        print(f"{name:16} unchanged")
+        return True
+    (folder / records.KINDS[NAMES.index(name)].file_name()).unlink(missing_ok=True)  # what fails must not leave an older result
+    page.unlink(missing_ok=True)
+    failure = None
+    with files.whole(executed) as temporary:
+        try:
+            papermill.execute_notebook(
+                ROOT / "notebooks" / f"{name}.ipynb",
+                temporary,
+                parameters=_own(name, settings).model_dump(mode="json"),
+                progress_bar=False,
+                extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it speaks plain TCP on loopback
+                stderr_file=sys.stderr if sys.stderr.isatty() else None,  # the progress bars of the cells
+            )
+        except PapermillExecutionError as error:
+            failure = f"{error.ename}: {error.evalue}" if error.ename != "UserError" else error.evalue
+    html.render(executed, page)
+    print(f"{name:16} {time.monotonic() - started:6.1f} s{'' if failure is None else '  failed'}", flush=True)
+    if failure:
+        print(f"{failure}\nsee {_shown(page)}", file=sys.stderr)
+    return failure is None
+
+
+def _gate_met(name: str, settings: params.Run, folder: Path) -> bool:
+    """Return whether a notebook's verdict is no FAIL, nor INCONCLUSIVE when the run is strict."""
+    record = records.load(records.KINDS[NAMES.index(name)], folder)
+    verdict = "FAIL" if isinstance(record, records.Model) and record.refusal() else getattr(record, "verdict", "NONE")
+    return verdict != "FAIL" and not (settings.strict and verdict == "INCONCLUSIVE")
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+if __name__ == "__main__":
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    sys.exit(main())
