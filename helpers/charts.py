@@ -7,8 +7,9 @@ import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
-from helpers.elements import Figure, Table
-from helpers.records import Accuracy, Interval, Measured, Model, Region, Row, Series, Sweep
+from helpers.elements import Figure, Group, Table
+from helpers.records import Accuracy, Interval, Measured, Model, Ratio, Region, Row, Series, Sweep
+from helpers.verdict import times
 
 # Text stays text, ids do not change from run to run, and the reader's own sans-serif is used.
 RC = {"svg.fonttype": "none", "svg.hashsalt": "inference-report", "font.family": "sans-serif", "font.size": 10}
@@ -25,7 +26,7 @@ def fps(sweep: Sweep) -> Figure:
     candidate, baseline = sweep.one("candidate"), sweep.one("baseline")
     title = f"{candidate.name}: no throughput"
     if any(sweep.region in row.regions for row in candidate.rows):
-        title = f"{candidate.name} runs at {ratio:.2f} × {baseline.name}" if ratio else f"{candidate.name}, images per second"
+        title = f"{candidate.name} runs at {times(ratio)} × {baseline.name}" if ratio else f"{candidate.name}, images per second"
     batches = sorted({row.batch for series in sweep.series for row in series.rows})
     with matplotlib.rc_context(RC):
         canvas = Canvas(figsize=(7.5, 4.2), layout="constrained")
@@ -49,29 +50,41 @@ def fps(sweep: Sweep) -> Figure:
     return Figure(svg, alt, caption)
 
 
-def fps_table(sweep: Sweep) -> Table:
-    """Return the numbers of the chart: one row for each batch size of the candidate."""
-    baseline, options = sweep.one("baseline"), [series for series in sweep.series if series.role == "option"]
-    others = [series for series in [baseline, *options] if series]
-    ratios = {ratio.batch: ratio for ratio in sweep.ratios}
-    rows = []
-    for row in sweep.one("candidate").rows:
-        measured, ratio = row.regions.get(sweep.region), ratios.get(row.batch)
-        latency = measured.latency_ms if measured else None
-        rows.append(
-            [
-                row.batch,
-                *_measured(measured),
-                *(f"{latency.p50:.2f}" if latency else None,),
-                *(f"{latency.p90:.2f}" if latency and latency.p90 else None,),
-                *(_fps_of(series, row.batch, sweep.region) for series in others),
-                *((f"{ratio.ratio:.3f}", span(ratio.interval, 3)) if ratio and ratio.ratio else (None, None)),
-                *(ratio.verdict if ratio and sweep.gate != "none" else "no gate",),
-                "; ".join(filter(None, [row.error, ratio.remark if ratio else None])),
-            ]
-        )
-    headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", *(series.name for series in others)]
-    return Table([*headers, "ratio", "95 % interval", "verdict", "remark"], rows, f"{sweep.one('candidate').name}, {sweep.region} time")
+def fps_table(sweep: Sweep) -> Group:
+    """Return the numbers of the chart: the candidate's rows with their ratios, then every other line."""
+    baseline, ratios = sweep.one("baseline"), {ratio.batch: ratio for ratio in sweep.ratios}
+    rows = [_fps_row(row, ratios.get(row.batch), baseline, sweep) for row in sweep.one("candidate").rows]
+    headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "remark"]
+    caption = f"{sweep.one('candidate').name}, {sweep.region} time"
+    if baseline:
+        caption += f", against {baseline.name} on {baseline.device} ({baseline.kind})"
+    if baseline and baseline.kind == "published":
+        caption += "; the uncertainty of the baseline is unknown"
+    return Group([Table(headers, rows, caption), _other_lines(sweep)])
+
+
+def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Sweep) -> list[object]:
+    measured = row.regions.get(sweep.region)
+    latency = measured.latency_ms if measured else None
+    return [
+        row.batch,
+        *_measured(measured),
+        f"{latency.p50:.2f}" if latency else None,
+        f"{latency.p90:.2f}" if latency and latency.p90 else None,
+        _fps_of(baseline, row.batch, sweep.region) if baseline else None,
+        f"{ratio.ratio:.3f}" if ratio and ratio.ratio else None,
+        span(ratio.interval, 3) if ratio else None,
+        ratio.verdict if ratio and sweep.gate != "none" else "no gate",
+        "; ".join(filter(None, [row.error, ratio.remark if ratio and not row.error else None])),
+    ]
+
+
+def _other_lines(sweep: Sweep) -> Table | None:
+    """Return every line but the candidate's, with its source."""
+    others = [series for series in sweep.series if series.role != "candidate"]
+    batches = sorted({row.batch for series in others for row in series.rows})
+    rows = [[series.name, series.device, *(_fps_of(series, batch, sweep.region) for batch in batches), series.source] for series in others]
+    return Table(["line", "device", *(f"batch {batch}" for batch in batches), "source"], rows, "The other lines, FPS") if others else None
 
 
 def accuracy_table(accuracy: Accuracy) -> Table:

@@ -46,7 +46,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = [["–" if value is None or value == "" else str(value) for value in row] for row in self.rows]
-        classes = [" class=number" if all(map(_is_number, column)) else "" for column in zip(*rows, strict=True)]
+        classes = [" class=number" if _are_numbers(column) else "" for column in zip(*rows, strict=True)]
         head = "".join(
             f'<th scope="col"{kind}>{escape(header)}</th>'
             for header, kind in zip(self.headers, classes or [""] * len(self.headers), strict=True)
@@ -94,9 +94,10 @@ class Group:
         return "".join(element._repr_html_() for element in self.elements if element)
 
 
-def _is_number(text: str) -> bool:
-    """Return whether a cell holds a number, a range of numbers or nothing, so that its column is set flush right."""
-    return re.fullmatch(r"–|[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?", text) is not None
+def _are_numbers(column: tuple[str, ...]) -> bool:
+    """Return whether the cells are numbers or ranges of numbers, but for empty ones, so that they are set flush right."""
+    filled = [text for text in column if text != "–"]
+    return bool(filled) and all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?", text) for text in filled)
 
 
 def _png(image: np.ndarray) -> str:

@@ -47,7 +47,7 @@ class Point:
         percentiles = [float(value) for value in np.percentile(np.array(self.calls) * 1000, (50, 90, 99))]
         return Measured(
             images_per_second=fps,
-            interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 else None,
+            interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 else None,  # None: too noisy to bound
             latency_ms=Latency(
                 p50=percentiles[0],
                 p90=percentiles[1] if len(self.calls) >= 64 else None,

@@ -74,38 +74,38 @@ def _log_ratio(mine: Row | None, theirs: Row | None, region: Region) -> tuple[fl
 
 
 def _log_half(measured: Measured) -> float:
-    """Return half the width of an interval in logarithms; a number without one counts as exact and is said to be unknown."""
-    return math.log(measured.interval_fps[1] / measured.interval_fps[0]) / 2 if measured.interval_fps else 0.0
+    """Return half the width of an interval in logarithms: nought for a published number, infinite for one too noisy to bound."""
+    if measured.interval_fps:
+        return math.log(measured.interval_fps[1] / measured.interval_fps[0]) / 2
+    return 0.0 if measured.blocks is None else math.inf
 
 
 def _mean(values: list[tuple[float, float]]) -> tuple[float, float]:
     return sum(log for log, _ in values) / len(values), math.hypot(*(half for _, half in values)) / len(values)
 
 
-def _interval(value: tuple[float, float]) -> Interval:
-    return math.exp(value[0] - value[1]), math.exp(value[0] + value[1])
+def _interval(value: tuple[float, float]) -> Interval | None:
+    return (math.exp(value[0] - value[1]), math.exp(value[0] + value[1])) if math.isfinite(value[1]) else None
 
 
 def _verdict(value: tuple[float, float], floor: float) -> Verdict:
-    low, high = _interval(value)
+    low, high = _interval(value) or (0.0, math.inf)
     return "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
 
 
 def _ratio(batch: int, value: tuple[float, float] | None, baseline: Series, region: Region, floor: float) -> Ratio:
     if value is None:
         return Ratio(batch=batch, ratio=None, interval=None, verdict="NONE", remark=f"no {region} figure of both")
-    remark = ""
-    if baseline.kind == "published":
-        remark = "uncertainty of the baseline unknown"
-        if _breaks_trend(baseline, batch, region):
-            remark += "; its row breaks its own trend"
+    remark = "the baseline breaks its own trend here" if _breaks_trend(baseline, batch, region) else ""
+    if not _interval(value):
+        remark = "too noisy for an interval"
     return Ratio(batch=batch, ratio=math.exp(value[0]), interval=_interval(value), verdict=_verdict(value, floor), remark=remark)
 
 
 def _breaks_trend(baseline: Series, batch: int, region: Region) -> bool:
-    fps = {row.batch: row.regions[region].images_per_second for row in baseline.rows}
+    fps = {row.batch: row.regions[region].images_per_second for row in baseline.rows if region in row.regions}
     before = [size for size in fps if size < batch]
-    return bool(before) and fps[batch] < TREND_BREAK * fps[max(before)]
+    return baseline.kind == "published" and bool(before) and fps[batch] < TREND_BREAK * fps[max(before)]
 
 
 def _sentence(
@@ -123,13 +123,20 @@ def _sentence(
         return (
             f"No throughput: {errors[0]}." if errors else "No batch size was measured in the region of the baseline, so there is no ratio."
         )
-    said = f"{candidate.name} on {candidate.device} runs at {math.exp(geomean[0]):.2f} times the speed of {baseline.name}"
-    said += f" on {baseline.device}" if baseline.device != candidate.device else ""
+    said = f"{candidate.name} on {candidate.device} runs at {times(math.exp(geomean[0]))} times the speed of {baseline.name}"
+    if baseline.device != candidate.device:
+        said += f" (device {baseline.device})"
     said += f" (geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
     if gate == "none":
         return f"{said}; no gate was set, so this is no verdict."
     if gate == "rows":
         return f"{said}: {verdict}, every batch size judged at a tolerance of {tolerance_pct:g} %."
-    low, high = _interval(deciding)
-    name = "this mean" if gate == "geomean" else f"best batch over best batch, {math.exp(deciding[0]):.2f},"
-    return f"{said}: {verdict}, since {name} has the 95 % interval {low:.3f} to {high:.3f} at a tolerance of {tolerance_pct:g} %."
+    name = "this mean" if gate == "geomean" else f"best batch over best batch, {times(math.exp(deciding[0]))},"
+    interval = _interval(deciding)
+    known = f"has the 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "is too noisy for an interval"
+    return f"{said}: {verdict}, since {name} {known} at a tolerance of {tolerance_pct:g} %."
+
+
+def times(ratio: float) -> str:
+    """Return a ratio with two decimals, three below 1."""
+    return f"{ratio:.2f}" if ratio >= 1 else f"{ratio:.3f}"

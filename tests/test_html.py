@@ -1,0 +1,114 @@
+import re
+
+import nbformat
+import pytest
+
+from helpers import charts, html
+from helpers.elements import Figure, Gallery, Group, Sentence, Table, Text
+from helpers.records import Sweep
+from tests.test_verdict import series
+
+HOSTILE = '<script>alert("x")</script>&\u202e"'
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        Sentence(HOSTILE, HOSTILE),
+        Figure("<svg></svg>", HOSTILE, HOSTILE),
+        Table([HOSTILE], [[HOSTILE]], HOSTILE),
+        Gallery([], [], HOSTILE),
+        Text(HOSTILE),
+        Group([Sentence(HOSTILE)]),
+    ],
+    ids=lambda element: type(element).__name__,
+)
+def test_what_comes_from_data_is_escaped(element):
+    assert "<script>" not in element._repr_html_()
+    assert '"x"' not in element._repr_html_()
+
+
+def test_columns_of_numbers_are_flush_right():
+    text = Table(["a", "b", "c"], [[1, "x", None], ["2.5 to 3.1", "9", None]])._repr_html_()
+    assert "<td class=number>2.5 to 3.1</td><td>9</td><td>–</td>" in text
+
+
+def page_of(tmp_path, *cells):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title\n\nText."), *cells])
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    html.render(tmp_path / "x.ipynb", tmp_path / "x.html")
+    return (tmp_path / "x.html").read_text()
+
+
+def code(source="1 + 1", tags=(), **output):
+    outputs = [nbformat.v4.new_output(**output)] if output else []
+    return nbformat.v4.new_code_cell(source, outputs=outputs, metadata={"tags": list(tags)})
+
+
+def test_a_page_is_one_file_without_script_or_network(tmp_path):
+    text = page_of(tmp_path, code(output_type="display_data", data={"text/html": "<p>shown</p>", "text/plain": "no"}))
+    assert "Content-Security-Policy" in text
+    assert "default-src 'none'" in text
+    assert text.count("<h1") == 1
+    assert "<title>A title</title>" in text
+    assert '<html lang="en">' in text
+    assert "<p>shown</p>" in text
+    assert not re.search(r"<script|https?://|@import|url\((?!data:)| on\w+=", text)
+
+
+def test_tags_decide_what_is_shown(tmp_path):
+    shown = {"output_type": "stream", "name": "stdout", "text": "result"}
+    assert "secret_code" in page_of(tmp_path, code("secret_code", **shown))
+    hidden = page_of(tmp_path, code("secret_code", ["hide"], **shown))
+    assert "secret_code" not in hidden
+    assert "result" in hidden
+    assert "result" not in page_of(tmp_path, code("secret_code", ["skip"], **shown))
+
+
+def test_an_error_is_shown_as_its_sentence_and_escaped(tmp_path):
+    text = page_of(tmp_path, code(output_type="error", ename="UserError", evalue="x", traceback=[f"\x1b[31mUserError: {HOSTILE}\x1b[0m"]))
+    assert "UserError: &lt;script&gt;" in text
+    assert "\x1b" not in text
+
+
+def test_progress_bars_are_not_in_the_page(tmp_path):
+    assert "50%" not in page_of(tmp_path, code(output_type="stream", name="stderr", text="50%|###"))
+
+
+def sweep_of():
+    head = dict.fromkeys(("git_commit", "git_dirty"))
+    mine, theirs = (
+        series("candidate", {1: 100, 8: None, 64: 300}, name="mine <b>"),
+        series("baseline", {1: 90, 8: 95, 64: 99}, name="theirs"),
+    )
+    return Sweep(
+        run="r", step="s", created_utc="t", params={}, fingerprint="f", inputs={}, environment={}, seconds=1.0, **head,
+        series=[mine, theirs],
+        region="compute", ratios=[], geomean_ratio=1.5, best_over_best_ratio=None, gate="geomean", verdict="PASS", sentence="",
+    )  # fmt: skip
+
+
+def test_the_chart_says_its_numbers_in_its_alt_text_and_starts_at_zero():
+    figure = charts.fps(sweep_of())
+    assert figure.alt == (
+        "mine <b> runs at 1.50 × theirs. "
+        "mine <b>: batch 1 100, batch 8 failed, batch 64 300; theirs: batch 1 90.0, batch 8 95.0, batch 64 99.0."
+    )
+    assert "mine &lt;b&gt; runs at 1.50 × theirs" in figure.svg
+    assert ">0<" in figure.svg.replace(" ", "")
+
+
+def test_a_chart_has_the_same_bytes_every_time():
+    assert charts.fps(sweep_of()).svg == charts.fps(sweep_of()).svg
+
+
+def test_the_index_lists_every_run_and_survives_foreign_records(tmp_path):
+    for name in ("a<b>", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.json").write_text("{}")
+    html.write_index(tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    assert "a&lt;b&gt;" in text
+    assert "second" in text
+    assert text.count("not finished") == 2
+    assert "<script" not in text

@@ -1,0 +1,91 @@
+import papermill
+import pytest
+import yaml
+
+from helpers import ROOT, params
+from helpers.errors import ParameterError
+from helpers.params import STEPS, Run
+
+
+def read(tmp_path, text, **overrides):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    return params.read(path, overrides)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("batch_sizes: [0]", "greater than 0, not 0"),
+        ("batch_sizes: [-4]", "greater than 0, not -4"),
+        ("batch_sizes: [1, 1]", "given twice"),
+        ("batch_sizes: []", "at least 1 item"),
+        ("batch_sizes: 4", "valid list, not 4"),
+        ("backend: tvm", "'onnxruntime', 'openvino', 'torch' or 'null', not 'tvm'"),
+        ("precision: bf16", "bf16 needs backend: openvino"),
+        ("batchsizes: [1]", "no such parameter, did you mean batch_sizes"),
+        ("threads: '2'", "valid integer, not '2'"),
+        ("run: 5", "valid string, not 5"),
+        ("seed: 011", "does not read 011 as it looks"),
+        ("tolerance_pct: 1e-3", "does not read 1e-3 as it looks"),
+        ("strict: on", "does not read on as it looks"),
+        ("run: 2024-01-01", "does not read 2024-01-01 as it looks"),
+        ("seed: 1:30", "does not read 1:30 as it looks"),
+        ("seed: 1\nseed: 2", "seed is given twice"),
+        ("checkpoint: random", "random:<seed>"),
+        ("checkpoint: nowhere.pth", "checkpoint: nowhere.pth does not exist"),
+        ("images: nowhere", "images: nowhere does not exist"),
+        ("model: resnet9000", "nor a config that mmcls ships"),
+        ("baseline: nobody", "neither none, a live backend"),
+        ("reference: {top1_pct: 80.0}", "reference.name: Field required"),
+        ("preprocess: {crop: 224}", "preprocess.resize_short: Field required"),
+        ("onnx: {opset: 9}", "onnx.opset: Input should be greater than or equal to 11, not 9"),
+        ("- a\n- b", "lines of the form name: value"),
+        ("a: [1", "is not valid YAML"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence(tmp_path, text, said):
+    with pytest.raises(ParameterError, match="^[^\n]*$") as raised:
+        read(tmp_path, text)
+    assert said in str(raised.value)
+
+
+def test_an_onnx_model_without_preprocess_lists_the_keys(tmp_path):
+    with pytest.raises(ParameterError, match="resize_short, crop, interpolation, mean, std"):
+        read(tmp_path, "model: some.onnx")
+
+
+def test_crop_larger_than_the_resize_is_refused(tmp_path):
+    text = "preprocess: {resize_short: 100, crop: 224, interpolation: bicubic, mean: [0, 0, 0], std: [1, 1, 1]}"
+    with pytest.raises(ParameterError, match="^preprocess: crop 224 is larger than resize_short 100.$"):
+        read(tmp_path, text)
+
+
+def test_command_line_values_are_read_by_the_type_of_the_parameter(tmp_path):
+    settings = read(tmp_path, "run: a", run="7", batch_sizes="[2, 3]", tolerance_pct="2.5", strict="true")
+    assert (settings.run, settings.batch_sizes, settings.tolerance_pct, settings.strict) == ("7", [2, 3], 2.5, True)
+
+
+def test_an_unknown_command_line_name_is_refused(tmp_path):
+    with pytest.raises(ParameterError, match="-p speed: no such parameter"):
+        read(tmp_path, "run: a", speed="1")
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_parameters_cell_of_a_notebook_is_its_settings_class(name):
+    cell = papermill.inspect_notebook(str(ROOT / "notebooks" / f"{name}.ipynb"))
+    defaults = {key: yaml.safe_load(entry["default"].replace("False", "false")) for key, entry in cell.items()}
+    assert params.check(STEPS[name], **defaults) == STEPS[name]()
+    assert next(iter(cell)) == "run"
+    assert set(cell) == set(STEPS[name].model_fields)
+    assert all(entry["help"] for entry in cell.values())
+    assert {entry["inferred_type_name"] for entry in cell.values()} <= {"str", "int", "float", "bool", "list", "dict"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_parameter_files_are_valid_but_for_data_the_user_brings(path):
+    values = yaml.safe_load(path.read_text())
+    settings = params.check(Run, **values)
+    assert settings.run == path.stem
+    if not settings.images.startswith("data/"):
+        assert settings.files()

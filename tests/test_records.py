@@ -1,0 +1,120 @@
+import json
+import os
+
+import pytest
+
+from helpers import files, params, records
+from helpers.errors import UserError
+from helpers.records import Data, Model, Throughput
+
+
+def step_of(tmp_path, **values):
+    """The step of notebook 1 on a folder of one text file in the place of images: records do not look inside."""
+    images = tmp_path / "source"
+    images.mkdir(exist_ok=True)
+    (images / "a.png").write_text("pixels")
+    settings = params.check(params.PrepareData, run=str(tmp_path / "run"), images=str(images), labels="", **values)
+    return records.Step(Data, settings)
+
+
+def save(step):
+    for name in ("manifest.csv", "tensors.npy"):
+        files.write_text(step.artefacts / name, name)
+    how = {"resize_short": 8, "crop": 8, "interpolation": "bilinear", "mean": (0.0,) * 3, "std": (1.0,) * 3}
+    return step.save(
+        source="source", source_sha256="0", images=1, classes=2, class_names=[], labels_source="",
+        manifest="artefacts/manifest.csv", manifest_sha256=files.sha256(step.artefacts / "manifest.csv"),
+        tensors="artefacts/tensors.npy", tensors_sha256=files.sha256(step.artefacts / "tensors.npy"),
+        preprocess=how, preprocess_source="test", preprocess_differs={}, rejected=[],
+        throughput=Throughput(images_per_second=1.0, seconds=1.0),
+    )  # fmt: skip
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path):
+    saved = save(step_of(tmp_path))
+    assert records.load(Data, tmp_path / "run") == saved
+    content = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert content["schema"] == 1
+    assert content["step"] == "1_prepare_data"
+    assert str(tmp_path) not in json.dumps({key: value for key, value in content.items() if key != "params"})
+
+
+def test_a_missing_or_foreign_record_says_which_notebook_to_run(tmp_path):
+    with pytest.raises(UserError, match="data.json is not in run run: run 1_prepare_data first"):
+        records.load(Data, tmp_path / "run")
+    files.write_text(tmp_path / "run" / "data.json", "{}")
+    with pytest.raises(UserError, match="another version's form: run 1_prepare_data again"):
+        records.load(Data, tmp_path / "run")
+
+
+def test_a_record_with_nan_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="finite"):
+        Throughput(images_per_second=float("nan"), seconds=1.0)
+
+
+def test_a_step_is_current_until_anything_it_depends_on_changes(tmp_path, monkeypatch):
+    step = step_of(tmp_path)
+    save(step)
+    folder = tmp_path / "run"
+    assert records.is_current(Data, step.settings, folder)
+    assert not records.is_current(Data, step_of(tmp_path, seed=1).settings, folder)
+
+    monkeypatch.setattr(records.environment, "versions", lambda packages: {"numpy": "0"})
+    assert not records.is_current(Data, step.settings, folder)
+    monkeypatch.undo()
+    assert records.is_current(Data, step.settings, folder)
+
+    image = tmp_path / "source" / "a.png"
+    before = image.stat()
+    image.write_text("pixelz")  # same size: content decides
+    assert not records.is_current(Data, step.settings, folder)
+    image.write_text("pixels")
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert records.is_current(Data, step.settings, folder)
+
+    (folder / "artefacts" / "tensors.npy").write_text("damaged.npy")
+    assert not records.is_current(Data, step.settings, folder)
+    (folder / "artefacts" / "tensors.npy").unlink()
+    assert not records.is_current(Data, step.settings, folder)
+
+
+def test_speed_is_never_reused_on_another_machine(tmp_path, monkeypatch):
+    save(step_of(tmp_path))
+    settings = params.check(params.Convert, run=str(tmp_path / "run"))
+    inputs = records.load_inputs(Model, tmp_path / "run")
+    here = records.fingerprint(Model, settings, inputs)
+    assert here == records.fingerprint(Model, settings, inputs)
+    monkeypatch.setattr(records.environment, "machine", lambda: {"cpu": "another"})
+    assert here != records.fingerprint(Model, settings, inputs)
+
+
+def test_records_that_were_not_made_from_each_other_are_refused(tmp_path):
+    data = save(step_of(tmp_path))
+    settings = params.check(params.Convert, run=str(tmp_path / "run"))
+    records.Step(Model, settings).save(name="m", classes=2, random_weights=True, stages=[], checks=[])
+    assert records.load_inputs(records.Accuracy, tmp_path / "run")[0] == data
+    save(step_of(tmp_path, seed=5))
+    with pytest.raises(UserError, match=r"model.json was made from another data.json: run 2_convert again"):
+        records.load_inputs(records.Accuracy, tmp_path / "run")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.whole(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_folder_that_can_not_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match="can't write .*; free space or choose another run folder"):
+        files.write_text(tmp_path / "file" / "x.json", "{}")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="No space left on device"), files.whole(tmp_path / "x"):
+        open("/dev/full", "w").write("x" * 100_000)

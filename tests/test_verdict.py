@@ -1,0 +1,88 @@
+import pytest
+
+from helpers import baselines, verdict
+from helpers.params import BASELINES
+from helpers.records import Latency, Measured, Row, Series
+
+
+def series(role, figures, half=0.01, kind="measured", device="cpu", region="compute", name=None):
+    def measured(fps):
+        known = kind == "measured"
+        interval = (fps * (1 - half), fps * (1 + half)) if known and half else None
+        latency = Latency(p50=1.0, p90=None, p99=None) if known else None
+        return Measured(images_per_second=fps, interval_fps=interval, latency_ms=latency, blocks=30 if known else None, calls=None)
+
+    rows = [
+        Row(batch=batch, regions={region: measured(fps)} if fps else {}, error=None if fps else "out of memory")
+        for batch, fps in figures.items()
+    ]
+    return Series(name=name or role, role=role, kind=kind, backend="b", device=device, precision="fp32", source="s", rows=rows)
+
+
+def judge(mine, theirs, gate="auto", tolerance=5.0, **options):
+    return verdict.judge([series("candidate", mine), series("baseline", theirs, **options)], gate, tolerance)
+
+
+@pytest.mark.parametrize(
+    ("mine", "expected"),
+    [(100, "PASS"), (97, "PASS"), (95.5, "INCONCLUSIVE"), (94, "INCONCLUSIVE"), (93, "FAIL"), (60, "FAIL")],
+)
+def test_a_ratio_is_judged_by_its_whole_interval(mine, expected):
+    """1 % of each side is 1.41 % of the ratio: PASS from 0.95 * 1.0141 up, FAIL below 0.95 / 1.0143."""
+    judged = judge({4: mine}, {4: 100})
+    assert judged.ratios[0].verdict == expected
+    assert judged.verdict == expected
+    assert judged.geomean_ratio == pytest.approx(mine / 100)
+    assert expected in judged.sentence
+
+
+def test_the_published_tables_means_are_those_of_its_own_columns():
+    """The 310P column over the baseline column: 1.092, and best over best 1.157, as in the specification."""
+    published = {one.name: one for one in baselines.read(BASELINES / "conformer_base_310p.yaml")}
+    device = published["published 310P, ais_infer"].model_copy(update={"role": "candidate"})
+    judged = verdict.judge([device, published["published baseline"]], "best", 5)
+    assert judged.geomean_ratio == pytest.approx(1.092, abs=5e-4)
+    assert judged.best_over_best_ratio == pytest.approx(1.157, abs=5e-4)
+    assert [round(ratio.ratio, 3) for ratio in judged.ratios] == [0.938, 0.985, 1.179, 1.047, 0.992, 1.499]
+    assert judged.verdict == "PASS"
+    assert verdict.judge([device, published["published baseline"]], "rows", 5).verdict == "FAIL"
+    assert [ratio.batch for ratio in judged.ratios if "breaks its own trend" in ratio.remark] == [64]
+
+
+def test_gates_by_default():
+    assert judge({1: 100}, {1: 100}).gate == "geomean"
+    assert judge({1: 100}, {1: 100}, kind="published").gate == "best"
+    elsewhere = judge({1: 10}, {1: 100}, kind="published", device="another")
+    assert (elsewhere.gate, elsewhere.verdict) == ("none", "NONE")
+    assert elsewhere.geomean_ratio == pytest.approx(0.1)
+    assert "no verdict" in elsewhere.sentence
+
+
+def test_another_region_is_shown_without_a_ratio():
+    judged = judge({1: 100}, {1: 100}, kind="published", region="device")
+    assert judged.ratios[0].ratio is None
+    assert judged.geomean_ratio is None
+
+
+def test_a_batch_size_that_failed_leaves_the_others():
+    judged = judge({1: 100, 64: None}, {1: 100, 64: 100})
+    assert judged.geomean_ratio == pytest.approx(1)
+    assert judged.ratios[1].ratio is None
+    assert judge({1: 100, 64: None}, {1: 100, 64: 100}, gate="rows").verdict == "NONE"
+
+
+def test_no_figure_at_all_is_no_pass():
+    judged = judge({1: None}, {1: 100})
+    assert judged.verdict == "NONE"
+    assert "out of memory" in judged.sentence
+
+
+def test_a_figure_too_noisy_to_bound_is_inconclusive():
+    judged = judge({1: 500}, {1: 100}, half=0)
+    assert judged.verdict == "INCONCLUSIVE"
+    assert judged.ratios[0].interval is None
+    assert judged.ratios[0].remark == "too noisy for an interval"
+
+
+def test_without_a_baseline_there_is_no_verdict():
+    assert verdict.judge([series("candidate", {1: 100})], "auto", 5).verdict == "NONE"
