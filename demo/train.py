@@ -13,14 +13,14 @@ import os
 import tarfile
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # two OpenMP threads on busy cores spin each other to a third of the speed
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in helpers/__init__.py, which comes after PyTorch here
 
 import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
-from helpers import classifier, preprocess
+from helpers import classifier, model_config, preprocess
 
 HERE = Path(__file__).resolve().parent
 CONFIG = str(HERE / "conformer_fmnist.py")
@@ -96,8 +96,8 @@ def main() -> None:
     options = parser.parse_args()
 
     torch.manual_seed(options.seed)
-    config = classifier.read_config(CONFIG)
-    how = preprocess.from_pipeline(config.data.test.pipeline)
+    config = model_config.read(CONFIG)
+    how = model_config.from_pipeline(config.data.test.pipeline)
     test_images, test_labels = read_split(options.folder, "t10k")
     write_images(test_images, test_labels)
     train_images, train_labels = read_split(options.folder, "train")

@@ -10,7 +10,8 @@ from tqdm import tqdm
 
 from helpers import backends, dataset, files
 from helpers.backends import Backend
-from helpers.records import Data, Interval, Model, ReferenceAccuracy, Result, Step, Verdict
+from helpers.records import Data, Interval, Model, ReferenceAccuracy, Result, Verdict
+from helpers.steps import Step
 from helpers.tensors import Tensors
 
 TOP = 5
@@ -55,9 +56,13 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
     """
     folder, backend = step.folder, backends.load(step.folder, model, step.settings)
     labels = dataset.load(folder / data.manifest).labels
+    scores, guide = folder / "artefacts" / f"scores_{stage}.npz", folder / "acc_result.json"
+    for path in (scores, guide):  # of an earlier evaluation
+        path.unlink(missing_ok=True)
+    refusal = model.refusal() if backend.simulated or backend.name == "torch" else model.refusal(backend.label)
     described = {"stage": stage, "backend": backend.describe(), "device": backend.device, "precision": backend.precision}
     reasons = {
-        f"refused, {model.refusal()}": model.refusal(),
+        f"refused, {refusal}": refusal,
         "random weights": model.random_weights,
         "the images have no labels": not data.labels_source,
         "simulated device": backend.simulated,
@@ -68,12 +73,11 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
         return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
     classes, probabilities, seconds = evaluate(backend, Tensors.of(folder, data), step.settings.batch_size)
     backend.close()
-    scores = folder / "artefacts" / f"scores_{stage}.npz"
     with files.whole(scores) as temporary:
         image = np.arange(len(labels), dtype=np.int32)
         np.savez_compressed(temporary, image=image, label=labels, top5=classes, probability=probabilities)
     right = hits(classes, labels)
-    write_guide_result(folder / "acc_result.json", right, len(labels), data.classes)
+    write_guide_result(guide, right, len(labels), data.classes)
     return Result(
         **described,
         top1_pct=100 * right[0] / len(labels),

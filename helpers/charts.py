@@ -45,7 +45,7 @@ def fps(sweep: Sweep) -> Figure:
         canvas.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
         axes.set_title(f"{sweep.region} time, {candidate.device}, {candidate.precision}", loc="left", fontsize=9, color="#555555")
         svg = _svg(canvas)
-    alt = f"{title}. " + "; ".join(f"{series.name}: {_in_words(series, sweep.region)}" for series in sweep.series) + "."
+    alt = f"{title}. " + "; ".join(f"{_label(series, sweep.region)}: {_in_words(series, sweep.region)}" for series in sweep.series) + "."
     caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. The same numbers are in the table."
     return Figure(svg, alt, caption)
 
@@ -75,7 +75,7 @@ def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Swee
         f"{ratio.ratio:.3f}" if ratio and ratio.ratio else None,
         span(ratio.interval, 3) if ratio else None,
         ratio.verdict if ratio and sweep.gate != "none" else "no gate",
-        "; ".join(filter(None, [row.error, ratio.remark if ratio and not row.error else None])),
+        "; ".join(filter(None, [row.error, row.noise, ratio.remark if ratio and not row.error else None])),
     ]
 
 
@@ -83,7 +83,10 @@ def _other_lines(sweep: Sweep) -> Table | None:
     """Return every line but the candidate's, with its source."""
     others = [series for series in sweep.series if series.role != "candidate"]
     batches = sorted({row.batch for series in others for row in series.rows})
-    rows = [[series.name, series.device, *(_fps_of(series, batch, sweep.region) for batch in batches), series.source] for series in others]
+    rows = [
+        [_label(series, sweep.region), series.device, *(_fps_of(series, batch, sweep.region) for batch in batches), series.source]
+        for series in others
+    ]
     return Table(["line", "device", *(f"batch {batch}" for batch in batches), "source"], rows, "The other lines, FPS") if others else None
 
 
@@ -165,7 +168,7 @@ def digits_of(measured: Measured) -> int:
 
 def _line(axes, series: Series, batches: Sequence[int], region: Region) -> None:
     """Draw one series with a direct label; a batch size without a number is a gap."""
-    by_batch = {row.batch: row.regions.get(region) for row in series.rows}
+    by_batch = {row.batch: _shown(row, region)[0] for row in series.rows}
     shown = [batch for batch in batches if batch in by_batch]
     values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in shown]
     bars = [_bar(by_batch[batch]) for batch in shown]
@@ -174,7 +177,7 @@ def _line(axes, series: Series, batches: Sequence[int], region: Region) -> None:
     known = [(batch, value) for batch, value in zip(shown, values, strict=True) if value == value]
     if known:
         axes.annotate(
-            series.name,
+            _label(series, region),
             known[-1],
             xytext=(8, 0),
             textcoords="offset points",
@@ -183,6 +186,18 @@ def _line(axes, series: Series, batches: Sequence[int], region: Region) -> None:
             fontsize=9,
             annotation_clip=False,
         )
+
+
+def _shown(row: Row, region: Region) -> tuple[Measured | None, Region]:
+    """Return a row's figure and its region: that of the headline, or the one that a published series has instead."""
+    own = region if region in row.regions else next(iter(row.regions), region)
+    return row.regions.get(own), own
+
+
+def _label(series: Series, region: Region) -> str:
+    """Return a line's name, with its region where that is not the headline's."""
+    own = next((_shown(row, region)[1] for row in series.rows if row.regions), region)
+    return series.name if own == region else f"{series.name} ({own} time)"
 
 
 def _bar(measured: Measured | None) -> tuple[float, float]:
@@ -199,13 +214,13 @@ def _measured(measured: Measured | None) -> tuple[str | None, str | None]:
 
 
 def _fps_of(series: Series, batch: int, region: Region) -> str | None:
-    row = next((row for row in series.rows if row.batch == batch and region in row.regions), None)
-    return _measured(row.regions[region])[0] if row else None
+    row = next((row for row in series.rows if row.batch == batch), None)
+    return _measured(_shown(row, region)[0])[0] if row else None
 
 
 def _in_words(series: Series, region: Region) -> str:
     def point(row: Row) -> str:
-        measured = row.regions.get(region)
+        measured, _ = _shown(row, region)
         return f"batch {row.batch} {_measured(measured)[0] if measured else 'failed'}"
 
     return ", ".join(map(point, series.rows))

@@ -1,8 +1,6 @@
 """An mmcls config and a checkpoint -> a PyTorch module in eval mode that returns probabilities."""
 
-import pickle
-
-from helpers import model_config, params
+from helpers import model_config, sources
 from helpers.errors import UserError
 
 
@@ -19,7 +17,10 @@ def load(name: str, checkpoint: str):
     config = model_config.read(name)
     if checkpoint.startswith("random:"):
         torch.manual_seed(int(checkpoint.removeprefix("random:")))
-    model = build_classifier(config.model)
+    try:
+        model = build_classifier(config.model)
+    except Exception as error:  # mmcls builds from names in the config: anything can be raised
+        raise UserError(f"mmcls can't build the model of {name} ({error}): correct the config.") from error
     if not checkpoint.startswith("random:"):
         _load_weights(model, checkpoint)
 
@@ -40,18 +41,19 @@ def _load_weights(model, checkpoint: str) -> None:
     """Copy a checkpoint's weights into the model; every tensor must find its place."""
     import torch
 
-    path = params.existing("checkpoint", checkpoint)
+    path = sources.existing("checkpoint", checkpoint)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path.name} holds more than tensors and is not loaded, since that would run its code: if you trust it, "
-            f"save torch.load(...)['state_dict'] to a new file and use that."
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged pickle raises anything
+        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+            raise UserError(
+                f"{path.name} holds more than tensors and is not loaded, since that would run its code: if you trust it, "
+                "save torch.load(...)['state_dict'] to a new file and use that."
+            ) from error
         raise UserError(f"{path.name} is truncated or not a PyTorch checkpoint: fetch it again and compare its sha256.") from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+    tensors = isinstance(weights, dict) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in weights.items())
+    if not weights or not tensors:
         raise UserError(f"{path.name} has no state_dict of tensors: give a checkpoint saved by mmcls.")
     weights = {key.removeprefix("module."): value for key, value in weights.items()}
     own = model.state_dict()

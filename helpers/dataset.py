@@ -1,6 +1,8 @@
 """Images and labels -> a checked manifest: which images there are, in which order, and the class of each."""
 
 import csv
+import lzma
+import re
 import tarfile
 import zlib
 from collections import Counter
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import files, params, photographs
+from helpers import files, photographs, sources
 from helpers.elements import Sentence
 from helpers.errors import UserError
 from helpers.params import PrepareData
@@ -28,7 +30,7 @@ class Manifest:
 
     def save(self, path: Path) -> None:
         """Write `name,label` lines."""
-        with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
             writer.writerow(["name", "label"])
             writer.writerows(zip(self.names, self.labels.tolist(), strict=True))
@@ -36,7 +38,7 @@ class Manifest:
 
 def load(path: Path) -> Manifest:
     """Return a manifest that `save` wrote."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = list(csv.DictReader(file))
     return Manifest([row["name"] for row in rows], np.array([int(row["label"]) for row in rows], np.int32))
 
@@ -51,7 +53,7 @@ def read(source: Path, labels: str, classes: int | None) -> Manifest:
         raise UserError(f"{source.name} holds no images ({', '.join(SUFFIXES)}): give a folder or a tar of images.")
     if not labels:
         return Manifest(names, np.full(len(names), NO_LABEL, np.int32))
-    known = read_labels(params.existing("labels", labels), classes)
+    known = read_labels(sources.existing("labels", labels), classes)
     keys = _keys(names)
     unlabelled = [key for key in keys if key not in known]
     missing = sorted(set(known) - set(keys))
@@ -86,11 +88,15 @@ def body(settings: PrepareData, source: Path, manifest: Manifest, classes: int |
 def read_labels(path: Path, classes: int | None) -> dict[str, int]:
     """Return image name -> class index of a `val_label.txt`: one `name index` a line."""
     labels, wrong = {}, []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        raise UserError(f"{path.name} can't be read ({error.strerror}): give a file of lines 'name index'.") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         name, _, text = line.strip().rpartition(" ")
-        if not name or not text.isascii() or not text.lstrip("-").isdigit():
+        if not name or not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
             wrong.append(f"line {number} is not 'name index': {line.strip()[:60]!r}")
         elif name in labels:
             wrong.append(f"line {number} names {name} a second time")
@@ -125,10 +131,14 @@ def open_source(images: str, artefacts: Path) -> Path:
     """Return the folder or archive to read; `photographs:<n>` makes one from packaged photographs first."""
     if images.startswith("photographs:"):
         return photographs.make(artefacts / "photographs", int(images.partition(":")[2]))
-    path = params.existing("images", images)
-    if path.is_dir() or tarfile.is_tarfile(path):
-        return path
-    raise UserError(f"{images} is neither a folder nor a tar archive of images: give one of them.")
+    path = sources.existing("images", images)
+    try:
+        readable = path.is_dir() or tarfile.is_tarfile(path)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError):
+        readable = False
+    if not readable:
+        raise UserError(f"{images} is neither a folder nor a whole tar archive of images: give one of them.")
+    return path
 
 
 def list_names(source: Path) -> list[str]:
@@ -160,7 +170,7 @@ def _members(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             for member in tar:
                 if member.isfile() and member.name.lower().endswith(SUFFIXES):
                     yield member.name.removeprefix("./"), lambda member=member: tar.extractfile(member).read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{archive.name} is damaged ({error}): fetch it again.") from error
 
 

@@ -3,18 +3,18 @@
 import functools
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 
+import joblib
 import psutil
 
 from helpers import ROOT
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Return how many cores this process may use, a container's quota included."""
+    return joblib.cpu_count()
 
 
 @functools.cache

@@ -44,8 +44,8 @@ def to_onnx(module, path: Path, image_shape: tuple[int, int, int], settings: Onn
     return describe(path, "onnx", command, time.perf_counter() - started)
 
 
-def adopt(source: Path, path: Path, image: np.ndarray, output: str) -> tuple[Stage, Stage]:
-    """Rewrite a user's ONNX classifier to our names, dynamic batch and probabilities; return its stage and ours.
+def adopt(source: Path, path: Path, image: np.ndarray, output: str) -> tuple[Stage, Stage, str]:
+    """Rewrite a user's ONNX classifier to our names, dynamic batch and probabilities; return its stage, ours, its output.
 
     `image` is one prepared image [1, ...]; it decides between logits and probabilities when `output` is auto.
     """
@@ -83,7 +83,7 @@ def adopt(source: Path, path: Path, image: np.ndarray, output: str) -> tuple[Sta
     with files.whole(path) as temporary:
         onnx.save(model, temporary)
     command = f"input {given.name} and output {produced[0].name} ({output}) renamed, batch axis made dynamic"
-    return theirs, describe(path, "onnx", command, time.perf_counter() - started)
+    return theirs, describe(path, "onnx", command, time.perf_counter() - started), output
 
 
 def original(source: Path):
@@ -91,10 +91,10 @@ def original(source: Path):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(source, options, ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exception classes share no public base
+    except Exception as error:  # onnxruntime's exceptions share no base class
         raise UserError(f"ONNX Runtime can't load {source.name}: {_first_line(error)}.") from error
     given = session.get_inputs()[0]
     fixed = given.shape[0] if isinstance(given.shape[0], int) else 1
@@ -134,8 +134,16 @@ def describe(path: Path, name: str, command: str, seconds: float, file: str | No
         seconds=round(seconds, 3),
         input=_spec(_only_input(model, path)),
         output=_spec(model.graph.output[0]),
+        precision=_precision(model),
         opset=next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
     )
+
+
+def _precision(model: onnx.ModelProto) -> str:
+    """Return int8 for a quantised graph, fp16 where any weight is, else fp32."""
+    if any("Quantize" in node.op_type or node.op_type.endswith("Integer") for node in model.graph.node):
+        return "int8"
+    return "fp16" if any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in model.graph.initializer) else "fp32"
 
 
 def _simplify(path: Path) -> None:

@@ -17,8 +17,8 @@ HASH_CACHE = ROOT / "reports" / ".hashes.json"
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well, and is removed when it does not."""
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror}; free space or choose another run folder.") from error
@@ -32,6 +32,14 @@ def whole(path: Path) -> Iterator[Path]:
         raise UserError(f"can't write {path}: {error.strerror or error}; free space or choose another run folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it; UserError when that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"can't write {path}: {error.strerror}; free space or choose another run folder.") from error
 
 
 def write_text(path: Path, text: str) -> None:

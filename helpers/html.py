@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-from helpers import files, records
+from helpers import files, records, steps
 from helpers.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -79,6 +79,6 @@ def _index_row(run: Path) -> dict:
 
 def _record(kind: type[records.Record], run: Path) -> records.Record | None:
     try:
-        return records.load(kind, run)
+        return steps.load(kind, run)
     except UserError:
         return None

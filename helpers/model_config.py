@@ -6,7 +6,9 @@ import sys
 import types
 import warnings
 
-from helpers import params
+from pydantic import ValidationError
+
+from helpers import export, sources
 from helpers.errors import UserError
 from helpers.params import PrepareData
 from helpers.preprocess import Preprocess
@@ -18,21 +20,22 @@ def read(name: str):
         warnings.simplefilter("ignore")  # mmcv 1.x announces 2.0 at every import
         from mmcv import Config
 
-    path = params.model_files(name)[0]
+    path = sources.model_file(name)
     try:
         config = Config.fromfile(str(path))
-        config.model.head.num_classes, config.data.test.pipeline  # noqa: B018 - what every reader below relies on
+        config.model.backbone, config.model.head.type, config.data.test.pipeline  # noqa: B018 - what every reader relies on
     except Exception as error:  # a config is Python: anything can be raised by it
         raise UserError(f"{path.name} is not the config of an mmcls classifier ({error}): give one as model.") from error
+    if config.model.head.type.startswith(("MultiLabel", "CSRA")):
+        raise UserError(f"{path.name} gives several labels for an image: only classifiers with one answer can be judged here.")
     return config
 
 
 def classes(model: str) -> tuple[int | None, list[str]]:
     """Return the number of classes, None when an ONNX file does not say it, and their names, empty when unknown."""
     if model.endswith(".onnx"):
-        import onnx
-
-        dims = onnx.load(params.model_files(model)[0], load_external_data=False).graph.output[0].type.tensor_type.shape.dim
+        outputs = export.read(sources.model_file(model)).graph.output
+        dims = outputs[0].type.tensor_type.shape.dim
         return (dims[-1].dim_value or None) if dims else None, []
     config = read(model)
     names = config.get("class_names")
@@ -41,7 +44,7 @@ def classes(model: str) -> tuple[int | None, list[str]]:
         from mmcls.datasets import DATASETS
 
         names = getattr(DATASETS.get(config.data.test.type), "CLASSES", None) or []
-    count = config.model.head.num_classes
+    count = config.model.head.get("num_classes") or config.model.backbone.get("num_classes")  # VGG has it in the backbone
     return count, list(names) if len(names) == count else []
 
 
@@ -77,7 +80,7 @@ def from_pipeline(pipeline: list[dict]) -> Preprocess:
     if (not keep_aspect and size[0] != size[1]) or side[0] != side[1] or resize.get("adaptive_side", "short") != "short":
         raise UserError("the model's test pipeline is not square: describe it with the parameter preprocess.")
     order = slice(None) if normalize.get("to_rgb", True) else slice(None, None, -1)  # mmcls lists them as the model sees them
-    return Preprocess(
+    known = dict(
         resize_short=size[0],
         crop=side[0],
         interpolation=resize.get("interpolation", "bilinear"),
@@ -87,6 +90,11 @@ def from_pipeline(pipeline: list[dict]) -> Preprocess:
         resizer=resize.get("backend", "cv2"),
         keep_aspect=keep_aspect,
     )
+    try:
+        return Preprocess(**known)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise UserError(f"the model's test pipeline can't be followed ({reason}): describe it with the parameter preprocess.") from None
 
 
 def import_mmcls() -> None:

@@ -7,13 +7,13 @@ paths are relative to the repository root.
 import difflib
 import importlib.util
 import re
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from helpers import ROOT
+from helpers import ROOT, sources, strict_yaml
 from helpers.errors import ParameterError
 from helpers.preprocess import Preprocess
 
@@ -33,9 +33,23 @@ def _seeded(checkpoint: str) -> str:
     return checkpoint
 
 
+def _run_name(name: str) -> str:
+    """Accept a folder's name or an absolute path."""
+    if not re.fullmatch(r"[^/\s.][^/\s]*|/.*[^/\s.]", name):
+        raise ValueError(f"{name!r} is neither a name without spaces and slashes, for a folder below reports/, nor an absolute path")
+    return name
+
+
+def _made(images: str) -> str:
+    if images.startswith("photographs:") and not re.fullmatch(r"photographs:[1-9]\d{0,4}", images):
+        raise ValueError("photographs are written photographs:<number>, for example photographs:64")
+    return images
+
+
 BatchSizes = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1), AfterValidator(_distinct)]
-Checkpoint = Annotated[str, AfterValidator(_seeded)]
-RunName = Annotated[str, Field(pattern=r"^[^\s]+$", description="folder of the run below reports/, or an absolute path")]
+Checkpoint = Annotated[str, Field(min_length=1), AfterValidator(_seeded)]
+RunName = Annotated[str, AfterValidator(_run_name)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Settings(BaseModel):
@@ -86,12 +100,12 @@ class PrepareData(Settings):
     """Parameters of 1_prepare_data."""
 
     run: RunName = "dev"
-    images: str = "demo/images.tar.gz"
+    images: Annotated[Text, AfterValidator(_made)] = "demo/images.tar.gz"
     labels: str = "demo/val_label.txt"
-    model: str = "demo/conformer_fmnist.py"
+    model: Text = "demo/conformer_fmnist.py"
     preprocess: Literal["model"] | Preprocess = "model"
     subset: Annotated[int, Field(ge=0)] = 0
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     max_rejected: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -106,15 +120,15 @@ class PrepareData(Settings):
         return self
 
     def files(self) -> list[Path]:
-        images = [] if self.images.startswith("photographs:") else [existing("images", self.images)]
-        return images + ([existing("labels", self.labels)] if self.labels else []) + model_files(self.model)
+        images = [] if self.images.startswith("photographs:") else [sources.existing("images", self.images)]
+        return images + ([sources.existing("labels", self.labels)] if self.labels else []) + sources.model_files(self.model)
 
 
 class Convert(Target):
     """Parameters of 2_convert."""
 
     run: RunName = "dev"
-    model: str = "demo/conformer_fmnist.py"
+    model: Text = "demo/conformer_fmnist.py"
     checkpoint: Checkpoint = "demo/conformer_fmnist.pth"
     output: Literal["auto", "logits", "probabilities"] = "auto"
     onnx: Onnx = Onnx()
@@ -122,7 +136,7 @@ class Convert(Target):
 
     def files(self) -> list[Path]:
         trained = not self.model.endswith(".onnx") and not self.checkpoint.startswith("random:")
-        return model_files(self.model) + ([existing("checkpoint", self.checkpoint)] if trained else [])
+        return sources.model_files(self.model) + ([sources.existing("checkpoint", self.checkpoint)] if trained else [])
 
 
 class Accuracy(Target):
@@ -143,7 +157,7 @@ class BatchSweep(Target):
     profile: Literal["quick", "standard"] = "quick"
     gate: Literal["auto", "none", "rows", "geomean", "best"] = "auto"
     tolerance_pct: Annotated[float, Field(ge=0, lt=100)] = 5.0
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("baseline")
     @classmethod
@@ -198,41 +212,22 @@ def check(kind: type[Settings], **values: Any) -> Settings:
 
 def read(path: Path, overrides: dict[str, str]) -> Run:
     """Return the checked parameters of a file; `overrides` are texts from the command line, read by the field's type."""
-    if not path.is_file():
-        raise ParameterError(f"{path} does not exist: give one of params/*.yaml or your own file.")
-    values = _mapping(path.read_text(encoding="utf-8"), path.name)
+    values = strict_yaml.read(path)
     unknown = set(overrides) - set(Run.model_fields)
     if unknown:
         raise ParameterError(f"-p {', '.join(sorted(unknown))}: no such parameter; there are {', '.join(Run.model_fields)}.")
     for name, text in overrides.items():
-        is_text = Run.model_fields[name].annotation is str
-        values[name] = text if is_text else _value(text)
+        words = _words(Run.model_fields[name].annotation)
+        values[name] = text if str in words or text in words else strict_yaml.value(text)
     settings = check(Run, **values)
     settings.files()
     return settings
 
 
-def existing(name: str, value: str) -> Path:
-    """Return the absolute path of a parameter's file or folder; ParameterError when there is none."""
-    path = ROOT / value  # an absolute value replaces ROOT
-    if not path.exists():
-        raise ParameterError(f"{name}: {value} does not exist; relative paths start at {ROOT.name}/, the folder of README.md.")
-    return path
-
-
-def model_files(model: str) -> list[Path]:
-    """Return the file of an ONNX model or of an mmcls config, given by path or by a name that mmcls ships."""
-    if model.endswith((".onnx", ".py")):
-        return [existing("model", model)]
-    spec = importlib.util.find_spec("mmcls")
-    shipped = Path(spec.origin).parent / ".mim" / "configs" if spec else ROOT / "mmcls is not installed"
-    found = sorted(shipped.rglob(f"{model}.py")) if model.isidentifier() or model.replace("-", "_").isidentifier() else []
-    if not found:
-        raise ParameterError(
-            f"model {model!r} is neither a .py or .onnx file nor a config that mmcls ships: try conformer-base-p16_8xb128_in1k "
-            "or resnet50_8xb32_in1k."
-        )
-    return found[:1]
+def _words(annotation: Any) -> set:
+    """Return the types and literal words that a field's annotation is made of."""
+    parts = typing.get_args(annotation)
+    return set().union(*map(_words, parts)) if parts else {annotation}
 
 
 def _sentences(error: ValidationError) -> str:
@@ -255,57 +250,3 @@ def _sentences(error: ValidationError) -> str:
             text += f", not {problem['input']!r}"
         lines.append(f"{'.'.join(place)}: {text}" if place else text)
     return "; ".join(lines) + "."
-
-
-def _value(text: str) -> Any:
-    return _mapping(f"value: {text}", "the command line")["value"]
-
-
-def _mapping(text: str, source: str) -> dict[str, Any]:
-    """Return a YAML mapping; what YAML 1.1 reads otherwise than people do is a ParameterError."""
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        _refuse_traps(node, source)
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        place = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""
-        raise ParameterError(f"{source}{place} is not valid YAML: {getattr(error, 'problem', error)}.") from None
-    if not isinstance(values, dict):
-        raise ParameterError(f"{source} must hold lines of the form name: value.")
-    return values
-
-
-def _refuse_traps(node: yaml.Node | None, source: str) -> None:
-    """Raise ParameterError for 011 (octal), 1:30 (sexagesimal), on/yes (boolean), 1e-3 (text) and keys given twice."""
-    if isinstance(node, yaml.ScalarNode) and not node.style:
-        text, kind = node.value, node.tag.rpartition(":")[2]
-        digits = text.lstrip("+-")
-        trap = {
-            "int": (len(digits) > 1 and digits[0] == "0") or ":" in text or "_" in text,
-            "float": ":" in text or "_" in text or not any(c.isdigit() for c in text),
-            "bool": text.lower() not in ("true", "false"),
-            "str": "e" in digits.lower() and digits[0].isdigit() and _is_number(text),
-        }.get(kind, kind in ("timestamp", "null") and text != "")
-        if trap:
-            raise ParameterError(
-                f"{source}, line {node.start_mark.line + 1}: YAML does not read {text} as it looks; quote it if it is text, "
-                "write a number plainly (11, 0.001) and a switch as true or false."
-            )
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_traps(item, source)
-    elif isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value]
-        twice = {key for key in keys if keys.count(key) > 1}
-        if twice:
-            raise ParameterError(f"{source}: {', '.join(sorted(twice))} is given twice.")
-        for _, value in node.value:
-            _refuse_traps(value, source)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,16 +1,20 @@
 """A few real images for throughput, made at run time from the photographs inside scikit-image and scikit-learn."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from helpers import files
 
 NAMES = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg", "motorcycle_left.png")  # what the wheel carries
 
 
 def make(folder: Path, count: int, seed: int = 0) -> Path:
     """Write `count` JPEGs of 500 x 375 pixels (random 4:3 crops, some mirrored, quality 97) and return their folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)  # photographs of an earlier run
+    files.make_folder(folder)
     originals = _originals()
     random = np.random.default_rng(seed)
     for number in range(1, count + 1):

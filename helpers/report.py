@@ -65,8 +65,11 @@ def again(inputs: tuple[Record, ...], settings: Report) -> Group:
     source = f"at commit {sweep.git_commit}" if sweep.git_commit else "of this project (made outside a git clone: the commit is unknown)"
     changed = ", to which there were uncommitted changes" if sweep.git_dirty else ""
     merged = {
-        key: value for params in (*(record.params for record in inputs), settings.model_dump(mode="json")) for key, value in params.items()
+        key: value
+        for params in (*(record.params for record in inputs), settings.model_dump(mode="json", exclude={"run"}))
+        for key, value in params.items()
     }
+    merged = {key: value for key, value in merged.items() if value is not None}
     return Group(
         [
             Table(["machine and packages", ""], rows),

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import ROOT, files, html, params, records
+from helpers import ROOT, backends, files, html, params, records, steps
 from helpers.errors import ParameterError, UserError
 
 NAMES = tuple(params.STEPS)
@@ -24,25 +25,32 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = params.read(options.params, dict(options.parameter))
+        backends.check(settings)
         chosen = _chosen(options)
     except UserError as error:
         print(f"{options.params}: {error}", file=sys.stderr)
         return 2
-    folder = records.folder(settings.run)
+    folder = steps.folder(settings.run)
     if options.list:
         for name in NAMES:
             print(f"{name:16} {'done' if _is_current(name, settings, folder) else 'to do'}")
         return 0
+    unfit = [name for name in NAMES[: NAMES.index(chosen[0])] if not _is_current(name, settings, folder)]
+    if unfit:
+        print(f"{unfit[0]} was not run with these parameters: use --from {unfit[0][0]}.", file=sys.stderr)
+        return 2
     try:
-        done = all(_execute(name, settings, folder, options.force) for name in chosen)
-        html.write_index(folder.parent)
+        files.make_folder(folder)
+        failed = next(filter(None, (_execute(name, settings, folder, options.force) for name in chosen)), 0)
+        if folder.parent == ROOT / "reports":
+            html.write_index(folder.parent)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    if not done:
-        return 1
+    if failed:
+        return failed
     if "5_report" in chosen:
-        print(f"report: {_shown(folder / 'report.html')}\n{records.load(records.Report, folder).sentence}")
+        print(f"report: {_shown(folder / 'report.html')}\n{steps.load(records.Report, folder).sentence}")
     return 0 if all(_gate_met(name, settings, folder) for name in chosen) else 1
 
 
@@ -79,21 +87,35 @@ def _own(name: str, settings: params.Run) -> params.Settings:
 
 
 def _is_current(name: str, settings: params.Run, folder: Path) -> bool:
-    executed = folder / f"{name}.ipynb"
-    return executed.is_file() and records.is_current(records.KINDS[NAMES.index(name)], _own(name, settings), folder)
+    """Return whether a step's record would come out the same and the executed notebook in the run folder is its own."""
+    kind, executed = records.KINDS[NAMES.index(name)], folder / f"{name}.ipynb"
+    if not executed.is_file() or not steps.is_current(kind, _own(name, settings), folder):
+        return False
+    return executed.stat().st_mtime_ns >= (folder / kind.file_name()).stat().st_mtime_ns
 
 
-def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> bool:
-    """Run one notebook unless its result is current, render its page, print its line; return whether it did not fail."""
+def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
+    """Run one notebook unless its result is current, render its page, print its line; return the exit code it asks for."""
     executed, page = folder / f"{name}.ipynb", folder / f"{name.replace('5_', '')}.html"
     started = time.monotonic()
     if not force and _is_current(name, settings, folder):
         html.render(executed, page)
         print(f"{name:16} unchanged")
-        return True
-    (folder / records.KINDS[NAMES.index(name)].file_name()).unlink(missing_ok=True)  # what fails must not leave an older result
-    page.unlink(missing_ok=True)
-    failure = None
+        return 0
+    for stale in (folder / records.KINDS[NAMES.index(name)].file_name(), page, executed):
+        stale.unlink(missing_ok=True)  # what fails must not leave an older result
+    code, failure = _papermill(name, settings, executed)
+    if executed.is_file():
+        html.render(executed, page)
+    print(f"{name:16} {time.monotonic() - started:6.1f} s{'  failed' if failure else ''}", flush=True)
+    if failure:
+        print(f"{failure}\nsee {_shown(page)}", file=sys.stderr)
+    return code
+
+
+def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, str]:
+    """Execute one notebook and return (exit code, why it failed); the notebook is kept as far as it came."""
+    code, failure = 0, ""
     with files.whole(executed) as temporary:
         try:
             papermill.execute_notebook(
@@ -105,17 +127,17 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> bool
                 stderr_file=sys.stderr if sys.stderr.isatty() else None,  # the progress bars of the cells
             )
         except PapermillExecutionError as error:
-            failure = f"{error.ename}: {error.evalue}" if error.ename != "UserError" else error.evalue
-    html.render(executed, page)
-    print(f"{name:16} {time.monotonic() - started:6.1f} s{'' if failure is None else '  failed'}", flush=True)
-    if failure:
-        print(f"{failure}\nsee {_shown(page)}", file=sys.stderr)
-    return failure is None
+            ours = error.ename in ("UserError", "ParameterError")
+            failure = error.evalue if ours else f"{error.ename}: {error.evalue}"
+            code = 2 if error.ename == "ParameterError" else 1
+        except DeadKernelError:
+            code, failure = 1, "the kernel died, most often for want of memory: try smaller batch_sizes, batch_size or a subset."
+    return code, failure
 
 
 def _gate_met(name: str, settings: params.Run, folder: Path) -> bool:
     """Return whether a notebook's verdict is no FAIL, nor INCONCLUSIVE when the run is strict."""
-    record = records.load(records.KINDS[NAMES.index(name)], folder)
+    record = steps.load(records.KINDS[NAMES.index(name)], folder)
     verdict = "FAIL" if isinstance(record, records.Model) and record.refusal() else getattr(record, "verdict", "NONE")
     return verdict != "FAIL" and not (settings.strict and verdict == "INCONCLUSIVE")
 

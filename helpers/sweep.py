@@ -10,7 +10,8 @@ from tqdm import tqdm
 from helpers import backends, baselines, timing
 from helpers.backends import Backend
 from helpers.params import BASELINES, BatchSweep, Target
-from helpers.records import Data, Model, Row, Series, Step
+from helpers.records import Data, Model, Row, Series
+from helpers.steps import Step
 from helpers.tensors import Tensors
 
 POOL_BYTES = 256 * 2**20
@@ -30,12 +31,18 @@ def measure(step: Step, data: Data, model: Model) -> list[Series]:
         loaded.append(backends.load(step.folder, model, target))
         load_seconds.append(round(time.perf_counter() - started, 3))
     sizes = np.random.default_rng(settings.seed).permutation(settings.batch_sizes).tolist()
-    if model.refusal():
-        rows = [[Row(batch=batch, regions={}, error=f"refused: {model.refusal()}") for batch in sizes] for _ in loaded]
-    else:
-        rows = _rows(loaded, load_seconds, pool(Tensors.of(step.folder, data)), sizes, timing.PROFILES[settings.profile])
+    refused = {backend: _refusal(backend, model, settings) for backend in loaded}
+    useful = [backend for backend in loaded if not refused[backend]] if not refused[loaded[0]] else []
+    rows = _measure(useful, pool(Tensors.of(step.folder, data)), sizes, timing.PROFILES[settings.profile])
+    for backend in loaded:
+        if backend not in useful:
+            reason = f"refused: {refused[backend] or refused[loaded[0]]}"
+            rows[backend] = [Row(batch=batch, regions={}, error=reason) for batch in settings.batch_sizes]
     roles = ["candidate", "baseline"]
-    measured = [_series(backend, role, own, settings) for backend, role, own in zip(loaded, roles, rows, strict=False)]
+    measured = [
+        _series(backend, role, _with_load(rows[backend], seconds), settings)
+        for backend, role, seconds in zip(loaded, roles, load_seconds, strict=False)
+    ]
     for backend in loaded:
         backend.close()
     return measured + (baselines.read(published) if published.is_file() else [])
@@ -54,33 +61,58 @@ def rotate(images: np.ndarray, batch: int) -> Iterator[np.ndarray]:
     return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])
 
 
-def _rows(
-    loaded: list[Backend], load_seconds: list[float], images: np.ndarray, sizes: list[int], profile: timing.Profile
-) -> list[list[Row]]:
-    """Return each backend's rows; a batch size at which one fails has the error and no numbers."""
-    rows = [[] for _ in loaded]
+class Failed(Exception):
+    """A backend that raised while it was measured, and what it said."""
+
+    def __init__(self, backend: Backend, error: Exception):
+        self.backend = backend
+        super().__init__((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+
+
+def _refusal(backend: Backend, model: Model, settings: BatchSweep) -> str | None:
+    """Return why a backend gets no figure: the conversion failed a check, or this was never compared with the original."""
+    if backend.simulated or backend.name == "torch":  # PyTorch is the original
+        return model.refusal()
+    return model.refusal(backend.label, tuple(settings.batch_sizes))
+
+
+def _measure(loaded: list[Backend], images: np.ndarray, sizes: list[int], profile: timing.Profile) -> dict[Backend, list[Row]]:
+    """Return each backend's rows in order of batch size; where one fails it has the error, and the other is measured alone."""
+    rows: dict[Backend, list[Row]] = {backend: [] for backend in loaded}
     for batch in tqdm(sizes, desc="batch sizes", unit="point"):
-        runs = [_call(backend, rotate(images, batch)) for backend in loaded]
-        try:
-            points = timing.interleave(runs, batch, profile)
-        except (RuntimeError, MemoryError) as error:  # what every runtime raises, out of memory included
-            text = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            for own in rows:
-                own.append(Row(batch=batch, regions={}, error=text))
-            continue
-        for own, point, backend, seconds in zip(rows, points, loaded, load_seconds, strict=True):
-            measured = {backend.region: point.measured()}
-            own.append(Row(batch=batch, regions=measured, load_seconds=seconds, first_call_ms=1000 * point.first_call))
-    return [sorted(own, key=lambda row: row.batch) for own in rows]
+        left = list(loaded)
+        while left:
+            try:
+                points = timing.interleave([_call(backend, rotate(images, batch)) for backend in left], batch, profile)
+            except Failed as failed:
+                rows[failed.backend].append(Row(batch=batch, regions={}, error=str(failed)))
+                left.remove(failed.backend)
+                continue
+            for backend, point in zip(left, points, strict=True):
+                measured = {backend.region: point.measured()}
+                noise = None if len(point.blocks) >= profile.blocks else f"time limit: {len(point.blocks)} of {profile.blocks} blocks"
+                rows[backend].append(Row(batch=batch, regions=measured, first_call_ms=1000 * point.first_call, noise=noise))
+            break
+    return {backend: sorted(own, key=lambda row: row.batch) for backend, own in rows.items()}
 
 
 def _call(backend: Backend, batches: Iterator[np.ndarray]) -> Callable[[], None]:
-    return lambda: backend(next(batches))
+    def run() -> None:
+        try:
+            backend(next(batches))
+        except Exception as error:  # runtimes share no base class for what they raise, out of memory included
+            raise Failed(backend, error) from error
+
+    return run
+
+
+def _with_load(rows: list[Row], seconds: float) -> list[Row]:
+    return [row if row.error else row.model_copy(update={"load_seconds": seconds}) for row in rows]
 
 
 def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep) -> Series:
     return Series(
-        name=f"{backend.name} {backend.precision}",
+        name=backend.label,
         role=role,
         kind="simulated" if backend.simulated else "measured",
         backend=backend.describe(),

@@ -19,10 +19,12 @@ class Profile:
     blocks: int
     seconds: float
     warm_up_seconds: float
+    limit_seconds: float  # after so long a point ends as it is, with too few blocks for an interval
     block_seconds: float = 0.05
 
 
-PROFILES = {"quick": Profile(30, 1.5, 2.0), "standard": Profile(30, 10.0, 30.0)}
+PROFILES = {"quick": Profile(30, 1.5, 2.0, 20.0), "standard": Profile(30, 10.0, 30.0, 240.0)}
+MINIMUM_BLOCKS = 30  # fewer say too little of their own spread
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Point:
         percentiles = [float(value) for value in np.percentile(np.array(self.calls) * 1000, (50, 90, 99))]
         return Measured(
             images_per_second=fps,
-            interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 else None,  # None: too noisy to bound
+            interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 and len(self.blocks) >= MINIMUM_BLOCKS else None,
             latency_ms=Latency(
                 p50=percentiles[0],
                 p90=percentiles[1] if len(self.calls) >= 64 else None,
@@ -92,7 +94,7 @@ def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clo
     for run in runs:
         first, fastest = warm_up(run, profile, clock)
         points.append(Point(batch, first, max(1, math.ceil(profile.block_seconds / max(fastest, 1e-6)))))
-    order = list(range(len(runs)))
+    order, started = list(range(len(runs))), clock()
     for turn in itertools.cycle([*order, *reversed(order)]):
         point, run = points[turn], runs[turn]
         if len(runs) > 1:
@@ -103,5 +105,6 @@ def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clo
             marks.append(clock())
         point.blocks.append(marks[-1] - marks[0])
         point.calls += np.diff(marks).tolist()
-        if all(point.done(profile) for point in points) and len({len(point.blocks) for point in points}) == 1:
+        enough = all(point.done(profile) for point in points) or clock() - started > profile.limit_seconds
+        if enough and len({len(point.blocks) for point in points}) == 1:
             return points

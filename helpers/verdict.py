@@ -25,7 +25,10 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
     """Return ratios, means and the verdict of the candidate against the baseline among the series."""
     candidate = next(one for one in series if one.role == "candidate")
     baseline = next((one for one in series if one.role == "baseline"), None)
-    region = _region(baseline or candidate)
+    region = _region(candidate, baseline)
+    failed = [row for row in candidate.rows if row.error]
+    if len(failed) == len(candidate.rows):
+        return Judged(region, [], None, None, "none", "FAIL", f"No throughput: {failed[0].error}.")
     if baseline is None:
         return Judged(region, [], None, None, "none", "NONE", "No baseline was asked for.")
     if gate == "auto":
@@ -38,11 +41,17 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
     geomean = _mean(known) if known else None
     best = _log_ratio(_best(candidate.rows, region), _best(baseline.rows, region), region)
     deciding = {"geomean": geomean, "best": best}.get(gate)
-    if gate == "rows":
-        verdicts = [ratio.verdict for ratio in ratios]
-        verdict: Verdict = next((v for v in ("FAIL", "INCONCLUSIVE", "NONE") if v in verdicts), "PASS")
+    if gate == "none" or geomean is None:
+        verdict: Verdict = "NONE"
+    elif failed:
+        verdict = "FAIL"
+    elif any(row.error for row in baseline.rows):
+        verdict = "INCONCLUSIVE"
+    elif gate == "rows":
+        given = [ratio.verdict for ratio in ratios]
+        verdict = next((worst for worst in ("FAIL", "INCONCLUSIVE", "NONE") if worst in given), "PASS")
     else:
-        verdict = _verdict(deciding, floor) if deciding else "NONE"
+        verdict = _verdict(deciding, floor)
     sentence = _sentence(candidate, baseline, gate, verdict, deciding, geomean, len(known), tolerance_pct)
     return Judged(region, ratios, *(math.exp(v[0]) if v else None for v in (geomean, best)), gate, verdict, sentence)
 
@@ -56,8 +65,11 @@ def _default_gate(candidate: Series, baseline: Series) -> str:
     return "best" if baseline.device == candidate.device else "none"
 
 
-def _region(series: Series) -> Region:
-    return next((region for row in series.rows for region in row.regions), "compute")
+def _region(candidate: Series, baseline: Series | None) -> Region:
+    """Return the region of the headline: the baseline's where the candidate has it too, else the candidate's own."""
+    mine = [region for row in candidate.rows for region in row.regions]
+    theirs = [region for row in baseline.rows for region in row.regions] if baseline else []
+    return next((region for region in theirs if region in mine), mine[0] if mine else "compute")
 
 
 def _best(rows: list[Row], region: Region) -> Row | None:
@@ -119,14 +131,14 @@ def _sentence(
     tolerance_pct: float,
 ) -> str:
     if geomean is None:
-        errors = [row.error for row in candidate.rows if row.error]
-        return (
-            f"No throughput: {errors[0]}." if errors else "No batch size was measured in the region of the baseline, so there is no ratio."
-        )
+        return f"{candidate.name} was measured, but at no batch size in the same region as {baseline.name}, so there is no ratio."
     said = f"{candidate.name} on {candidate.device} runs at {times(math.exp(geomean[0]))} times the speed of {baseline.name}"
     if baseline.device != candidate.device:
         said += f" (device {baseline.device})"
     said += f" (geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
+    errors = [row for series in (candidate, baseline) for row in series.rows if row.error]
+    if errors and gate != "none":
+        return f"{said}: {verdict}, since batch size {errors[0].batch} has no figure ({errors[0].error})."
     if gate == "none":
         return f"{said}; no gate was set, so this is no verdict."
     if gate == "rows":

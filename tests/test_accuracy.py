@@ -16,6 +16,10 @@ class Answers(Backend):
     def __init__(self):
         self.batches = []
 
+    @staticmethod
+    def check(target):
+        pass
+
     def __call__(self, batch):
         self.batches.append(len(batch))
         return batch

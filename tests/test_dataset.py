@@ -5,7 +5,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from helpers import dataset, params, preprocess, tensors
+from helpers import dataset, preprocess, sources, tensors
 from helpers.errors import UserError
 from helpers.preprocess import Preprocess
 from tests.conftest import png
@@ -67,7 +67,7 @@ def test_an_empty_folder_a_text_file_and_a_damaged_tar_are_refused(tmp_path, ima
     with pytest.raises(UserError, match="holds no images"):
         dataset.read(tmp_path / "empty", "", None)
     (tmp_path / "file").write_text("x" * 2000)
-    with pytest.raises(UserError, match="neither a folder nor a tar"):
+    with pytest.raises(UserError, match="neither a folder nor a whole tar"):
         dataset.open_source(str(tmp_path / "file"), tmp_path)
     source = pack(image_folder, tmp_path / "images.tar.gz")
     source.write_bytes(source.read_bytes()[:-4000])
@@ -133,5 +133,5 @@ def test_photographs_are_real_distinct_and_the_same_every_time(tmp_path):
 
 def test_the_demos_labels_are_those_of_its_images():
     source = dataset.open_source("demo/images.tar.gz", None)
-    manifest = dataset.read(source, str(params.existing("labels", "demo/val_label.txt")), 10)
+    manifest = dataset.read(source, str(sources.existing("labels", "demo/val_label.txt")), 10)
     assert np.bincount(manifest.labels).tolist() == [1000] * 10

@@ -5,7 +5,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from helpers import classifier, export, model_config, params
+from helpers import classifier, export, model_config, sources
 from helpers.errors import UserError
 from helpers.params import Onnx
 from tests.models import write_onnx
@@ -38,7 +38,8 @@ def test_the_demo_exports_with_our_names_and_a_dynamic_batch(tmp_path, exporter,
 @pytest.mark.parametrize("said", ["auto", "as it is"])
 def test_a_users_onnx_gets_our_names_dynamic_batch_and_probabilities(tmp_path, output, batch, said):
     source = write_onnx(tmp_path / "theirs.onnx", batch, output)
-    theirs, ours = export.adopt(source, tmp_path / "ours.onnx", IMAGE, said if said == "auto" else output)
+    theirs, ours, decided = export.adopt(source, tmp_path / "ours.onnx", IMAGE, said if said == "auto" else output)
+    assert decided == output
     assert theirs.file == "theirs.onnx"
     assert (theirs.input.name, theirs.output.name, theirs.input.shape[0]) == ("pixels", "scores", batch)
     assert (ours.input.name, ours.input.shape, ours.output.shape) == ("input", ["batch", 3, 8, 8], ["batch", 10])
@@ -94,7 +95,7 @@ def test_a_checkpoint_of_another_architecture_is_one_sentence(tmp_path):
 
 
 def test_a_truncated_checkpoint_is_one_sentence(tmp_path):
-    whole = params.existing("checkpoint", "demo/conformer_fmnist.pth").read_bytes()
+    whole = sources.existing("checkpoint", "demo/conformer_fmnist.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="cut.pth is truncated or not a PyTorch checkpoint"):
         classifier.load("demo/conformer_fmnist.py", str(tmp_path / "cut.pth"))

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from helpers import files, params, records
+from helpers import files, params, records, steps
 from helpers.errors import UserError
 from helpers.records import Data, Model, Throughput
 
@@ -14,7 +14,7 @@ def step_of(tmp_path, **values):
     images.mkdir(exist_ok=True)
     (images / "a.png").write_text("pixels")
     settings = params.check(params.PrepareData, run=str(tmp_path / "run"), images=str(images), labels="", **values)
-    return records.Step(Data, settings)
+    return steps.Step(Data, settings)
 
 
 def save(step):
@@ -32,7 +32,7 @@ def save(step):
 
 def test_a_record_comes_back_as_it_was_saved(tmp_path):
     saved = save(step_of(tmp_path))
-    assert records.load(Data, tmp_path / "run") == saved
+    assert steps.load(Data, tmp_path / "run") == saved
     content = json.loads((tmp_path / "run" / "data.json").read_text())
     assert content["schema"] == 1
     assert content["step"] == "1_prepare_data"
@@ -41,10 +41,10 @@ def test_a_record_comes_back_as_it_was_saved(tmp_path):
 
 def test_a_missing_or_foreign_record_says_which_notebook_to_run(tmp_path):
     with pytest.raises(UserError, match="data.json is not in run run: run 1_prepare_data first"):
-        records.load(Data, tmp_path / "run")
+        steps.load(Data, tmp_path / "run")
     files.write_text(tmp_path / "run" / "data.json", "{}")
     with pytest.raises(UserError, match="another version's form: run 1_prepare_data again"):
-        records.load(Data, tmp_path / "run")
+        steps.load(Data, tmp_path / "run")
 
 
 def test_a_record_with_nan_is_refused(tmp_path):
@@ -56,46 +56,46 @@ def test_a_step_is_current_until_anything_it_depends_on_changes(tmp_path, monkey
     step = step_of(tmp_path)
     save(step)
     folder = tmp_path / "run"
-    assert records.is_current(Data, step.settings, folder)
-    assert not records.is_current(Data, step_of(tmp_path, seed=1).settings, folder)
+    assert steps.is_current(Data, step.settings, folder)
+    assert not steps.is_current(Data, step_of(tmp_path, seed=1).settings, folder)
 
-    monkeypatch.setattr(records.environment, "versions", lambda packages: {"numpy": "0"})
-    assert not records.is_current(Data, step.settings, folder)
+    monkeypatch.setattr(steps.environment, "versions", lambda packages: {"numpy": "0"})
+    assert not steps.is_current(Data, step.settings, folder)
     monkeypatch.undo()
-    assert records.is_current(Data, step.settings, folder)
+    assert steps.is_current(Data, step.settings, folder)
 
     image = tmp_path / "source" / "a.png"
     before = image.stat()
     image.write_text("pixelz")  # same size: content decides
-    assert not records.is_current(Data, step.settings, folder)
+    assert not steps.is_current(Data, step.settings, folder)
     image.write_text("pixels")
     os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert records.is_current(Data, step.settings, folder)
+    assert steps.is_current(Data, step.settings, folder)
 
     (folder / "artefacts" / "tensors.npy").write_text("damaged.npy")
-    assert not records.is_current(Data, step.settings, folder)
+    assert not steps.is_current(Data, step.settings, folder)
     (folder / "artefacts" / "tensors.npy").unlink()
-    assert not records.is_current(Data, step.settings, folder)
+    assert not steps.is_current(Data, step.settings, folder)
 
 
 def test_speed_is_never_reused_on_another_machine(tmp_path, monkeypatch):
     save(step_of(tmp_path))
     settings = params.check(params.Convert, run=str(tmp_path / "run"))
-    inputs = records.load_inputs(Model, tmp_path / "run")
-    here = records.fingerprint(Model, settings, inputs)
-    assert here == records.fingerprint(Model, settings, inputs)
-    monkeypatch.setattr(records.environment, "machine", lambda: {"cpu": "another"})
-    assert here != records.fingerprint(Model, settings, inputs)
+    inputs = steps.load_inputs(Model, tmp_path / "run")
+    here = steps.fingerprint(Model, settings, inputs)
+    assert here == steps.fingerprint(Model, settings, inputs)
+    monkeypatch.setattr(steps.environment, "machine", lambda: {"cpu": "another"})
+    assert here != steps.fingerprint(Model, settings, inputs)
 
 
 def test_records_that_were_not_made_from_each_other_are_refused(tmp_path):
     data = save(step_of(tmp_path))
     settings = params.check(params.Convert, run=str(tmp_path / "run"))
-    records.Step(Model, settings).save(name="m", classes=2, random_weights=True, stages=[], checks=[])
-    assert records.load_inputs(records.Accuracy, tmp_path / "run")[0] == data
+    steps.Step(Model, settings).save(name="m", classes=2, random_weights=True, stages=[], checks=[])
+    assert steps.load_inputs(records.Accuracy, tmp_path / "run")[0] == data
     save(step_of(tmp_path, seed=5))
     with pytest.raises(UserError, match=r"model.json was made from another data.json: run 2_convert again"):
-        records.load_inputs(records.Accuracy, tmp_path / "run")
+        steps.load_inputs(records.Accuracy, tmp_path / "run")
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -23,7 +23,7 @@ class Clock:
         return run
 
 
-QUICK = Profile(blocks=30, seconds=1.5, warm_up_seconds=2.0)
+QUICK = Profile(blocks=30, seconds=1.5, warm_up_seconds=2.0, limit_seconds=100.0)
 
 
 def test_known_durations_give_exact_figures():
@@ -43,6 +43,14 @@ def test_slow_calls_are_a_block_each():
     [point] = timing.interleave([clock.call(2.0)], 8, QUICK, clock)
     assert point.calls_per_block == 1
     assert len(point.blocks) == 30
+
+
+def test_a_point_ends_at_its_limit_with_its_figure_and_without_an_interval():
+    clock = Clock()
+    points = timing.interleave([clock.call(4.0), clock.call(1.0)], 8, QUICK, clock)
+    assert [len(point.blocks) for point in points] == [11, 11]
+    assert points[0].measured().images_per_second == pytest.approx(2)
+    assert points[0].measured().interval_fps is None
 
 
 def test_percentiles_need_enough_calls():

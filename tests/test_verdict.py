@@ -60,21 +60,29 @@ def test_gates_by_default():
 
 def test_another_region_is_shown_without_a_ratio():
     judged = judge({1: 100}, {1: 100}, kind="published", region="device")
+    assert (judged.region, judged.verdict, judged.geomean_ratio) == ("compute", "NONE", None)
     assert judged.ratios[0].ratio is None
-    assert judged.geomean_ratio is None
+    assert "so there is no ratio" in judged.sentence
 
 
-def test_a_batch_size_that_failed_leaves_the_others():
-    judged = judge({1: 100, 64: None}, {1: 100, 64: 100})
+@pytest.mark.parametrize("gate", ["geomean", "rows", "best"])
+def test_a_batch_size_at_which_the_candidate_failed_is_a_fail(gate):
+    judged = judge({1: 100, 64: None}, {1: 100, 64: 100}, gate=gate)
     assert judged.geomean_ratio == pytest.approx(1)
     assert judged.ratios[1].ratio is None
-    assert judge({1: 100, 64: None}, {1: 100, 64: 100}, gate="rows").verdict == "NONE"
+    assert judged.verdict == "FAIL"
+    assert "batch size 64 has no figure (out of memory)" in judged.sentence
 
 
-def test_no_figure_at_all_is_no_pass():
-    judged = judge({1: None}, {1: 100})
-    assert judged.verdict == "NONE"
-    assert "out of memory" in judged.sentence
+def test_a_batch_size_at_which_the_baseline_failed_is_inconclusive():
+    assert judge({1: 100, 64: 100}, {1: 100, 64: None}).verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("gate", ["auto", "none"])
+def test_no_figure_at_all_is_a_fail(gate):
+    judged = judge({1: None}, {1: 100}, gate=gate)
+    assert judged.verdict == "FAIL"
+    assert judged.sentence == "No throughput: out of memory."
 
 
 def test_a_figure_too_noisy_to_bound_is_inconclusive():

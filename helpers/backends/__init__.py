@@ -22,9 +22,14 @@ class Backend(ABC):
     region: Region = "compute"  # what one call covers; on a CPU there are no copies, so compute and device are the same
     simulated: bool = False
 
+    @staticmethod
+    @abstractmethod
+    def check(target: Target) -> None:
+        """Raise ParameterError when the target's provider, precision or options can't run here; nothing is loaded."""
+
     @abstractmethod
     def __init__(self, folder: Path, model: Model, target: Target):
-        """Load the model of a run; a provider that is absent or not the one that runs is a UserError."""
+        """Load the model of a run; another provider than the one asked for is a UserError."""
 
     @abstractmethod
     def __call__(self, batch: np.ndarray) -> np.ndarray:
@@ -32,6 +37,11 @@ class Backend(ABC):
 
     def close(self) -> None:  # noqa: B027 - most runtimes free what they hold by themselves
         """Free what the runtime holds."""
+
+    @property
+    def label(self) -> str:
+        """Return runtime and precision: the name of its line in a chart, and of what was compared with the original."""
+        return f"{self.name} {self.precision}"
 
     def describe(self) -> str:
         """Return runtime, provider, precision and threads in one line."""
@@ -42,9 +52,19 @@ class Backend(ABC):
         return environment.versions((self.name,))[self.name]
 
 
+def check(target: Target) -> None:
+    """Raise ParameterError when the target can't run on this machine."""
+    _named(target.backend).check(target)
+
+
 def load(folder: Path, model: Model, target: Target) -> Backend:
     """Return the backend that the target names, with the run's model loaded."""
-    return importlib.import_module(f"helpers.backends.{target.backend}").Backend(folder, model, target)
+    check(target)
+    return _named(target.backend)(folder, model, target)
+
+
+def _named(backend: str) -> type[Backend]:
+    return importlib.import_module(f"helpers.backends.{backend}").Backend
 
 
 def cpu_device() -> str:

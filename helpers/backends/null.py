@@ -19,10 +19,13 @@ class Backend(backends.Backend):
     threads = 1
     simulated = True
 
-    def __init__(self, folder: Path, model: Model, target: Target):
+    @staticmethod
+    def check(target: Target) -> None:
         unknown = set(target.provider_options) - {"call_ms", "image_ms"}
         if unknown:
             raise ParameterError(f"provider_options of backend null are call_ms and image_ms, not {', '.join(sorted(unknown))}.")
+
+    def __init__(self, folder: Path, model: Model, target: Target):
         self._call_s = float(target.provider_options.get("call_ms", 5.0)) / 1000
         self._image_s = float(target.provider_options.get("image_ms", 1.0)) / 1000
         self._classes = model.classes

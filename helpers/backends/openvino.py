@@ -6,7 +6,7 @@ import numpy as np
 import openvino
 
 from helpers import backends
-from helpers.errors import ParameterError
+from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Model
 
@@ -16,14 +16,18 @@ PRECISIONS = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 class Backend(backends.Backend):
     name = "openvino"
 
-    def __init__(self, folder: Path, model: Model, target: Target):
-        core, self.provider = openvino.Core(), target.provider.upper()
-        if self.provider not in core.available_devices:
+    @staticmethod
+    def check(target: Target) -> None:
+        core, provider = openvino.Core(), target.provider.upper()
+        if provider not in core.available_devices:
             raise ParameterError(
                 f"provider {target.provider} is not an OpenVINO device here: choose among {', '.join(core.available_devices)}."
             )
-        if target.precision == "bf16" and "BF16" not in core.get_property(self.provider, "OPTIMIZATION_CAPABILITIES"):
-            raise ParameterError(f"this {self.provider} has no bf16: use precision: fp32.")
+        if target.precision == "bf16" and "BF16" not in core.get_property(provider, "OPTIMIZATION_CAPABILITIES"):
+            raise ParameterError(f"this {provider} has no bf16: use precision: fp32.")
+
+    def __init__(self, folder: Path, model: Model, target: Target):
+        core, self.provider = openvino.Core(), target.provider.upper()
         self.precision = target.precision
         self.threads = backends.thread_count(target)
         options = {
@@ -32,7 +36,11 @@ class Backend(backends.Backend):
             "INFERENCE_NUM_THREADS": self.threads,
             **target.provider_options,
         }
-        self._compiled = core.compile_model(folder / model.stage("onnx").file, self.provider, options)
+        try:
+            self._compiled = core.compile_model(folder / model.stage("onnx").file, self.provider, options)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"OpenVINO can't load the model with these provider_options: {reason}.") from error
         self._request = self._compiled.create_infer_request()
         self.device = backends.cpu_device() if self.provider == "CPU" else core.get_property(self.provider, "FULL_DEVICE_NAME")
         self.region = "compute" if self.provider == "CPU" else "device"

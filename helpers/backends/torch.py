@@ -15,11 +15,13 @@ class Backend(backends.Backend):
     name = "torch"
     precision = "fp32"
 
+    @staticmethod
+    def check(target: Target) -> None:
+        here = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+        if target.provider not in here:
+            raise ParameterError(f"provider {target.provider}: torch runs here on {' or '.join(here)}.")
+
     def __init__(self, folder: Path, model: Model, target: Target):
-        if target.provider not in ("cpu", "cuda") or (target.provider == "cuda" and not torch.cuda.is_available()):
-            raise ParameterError(
-                f"provider {target.provider}: torch runs here on cpu{' or cuda' if torch.cuda.is_available() else ' only'}."
-            )
         self.provider = target.provider
         self.threads = backends.thread_count(target)
         self.device = torch.cuda.get_device_name() if self.provider == "cuda" else backends.cpu_device()

@@ -1,0 +1,116 @@
+"""A notebook at work: the records it reads, the fingerprint of what it is about to do, the one record it writes."""
+
+import hashlib
+import json
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from helpers import ROOT, environment, files
+from helpers.errors import UserError
+from helpers.params import Settings
+from helpers.records import Record
+
+
+class Step:
+    """A notebook at work: its inputs, its folders, and the one record that it will write."""
+
+    def __init__(self, kind: type[Record], settings: Settings):
+        self._started = time.monotonic()
+        self.kind, self.settings = kind, settings
+        self.folder = folder(settings.run)
+        self.artefacts = self.folder / "artefacts"
+        self.inputs = load_inputs(kind, self.folder)
+        self.fingerprint = fingerprint(kind, settings, self.inputs)
+
+    def record(self, **body: Any) -> Record:
+        """Return the record as it would be written now."""
+        git_commit, git_dirty = environment.commit()
+        return self.kind(
+            run=self.folder.name,
+            step=self.kind.STEP,
+            created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+            git_commit=git_commit,
+            git_dirty=git_dirty,
+            params={**self.settings.model_dump(mode="json"), "run": self.folder.name},
+            fingerprint=self.fingerprint,
+            inputs={type(record).__name__.lower(): record.fingerprint for record in self.inputs},
+            environment={**environment.machine(), **environment.versions(self.kind.PACKAGES)},
+            seconds=round(time.monotonic() - self._started, 3),
+            **body,
+        )
+
+    def save(self, **body: Any) -> Record:
+        """Write the record and return it."""
+        record = self.record(**body)
+        text = json.dumps(record.model_dump(mode="json", by_alias=True), indent=1, allow_nan=False, ensure_ascii=False)
+        files.write_text(self.folder / self.kind.file_name(), text + "\n")
+        return record
+
+
+def folder(run: str) -> Path:
+    """Return a run's folder: a name below reports/ or an absolute path."""
+    return ROOT / "reports" / run
+
+
+def load(kind: type[Record], run_folder: Path) -> Record:
+    """Return one record of a run; UserError names the notebook to run when it is missing or of another version."""
+    path = run_folder / kind.file_name()
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path.name} is not in run {run_folder.name}: run {kind.STEP} first.") from None
+    except ValidationError:
+        raise UserError(f"{path.name} of run {run_folder.name} has another version's form: run {kind.STEP} again.") from None
+
+
+def load_inputs(kind: type[Record], run_folder: Path) -> tuple[Record, ...]:
+    """Return the records that a notebook reads; UserError when they were not made from each other."""
+    inputs = tuple(load(needed, run_folder) for needed in kind.INPUTS)
+    known = {type(record).__name__.lower(): record.fingerprint for record in inputs}
+    for record in inputs:
+        for name, used in record.inputs.items():
+            if used != known[name]:
+                raise UserError(f"{record.file_name()} was made from another {name}.json: run {record.STEP} again.")
+    return inputs
+
+
+def fingerprint(kind: type[Record], settings: Settings, inputs: tuple[Record, ...]) -> str:
+    """Return the sha256 over everything that a step's result depends on."""
+    hashes = files.sha256_many(settings.files())
+    parts = {
+        "params": settings.model_dump(mode="json", exclude={"run"}),
+        "inputs": [record.fingerprint for record in inputs],
+        "files": [hashes[path] for path in settings.files()],
+        "code": _code_hash(kind),
+        "packages": environment.versions(kind.PACKAGES),
+        "machine": [environment.machine(), platform.node()] if kind.ON_DEVICE else None,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def is_current(kind: type[Record], settings: Settings, run_folder: Path) -> bool:
+    """Return whether the record of a step exists, would come out the same, and its artefacts are untouched."""
+    try:
+        record = load(kind, run_folder)
+        same = record.fingerprint == fingerprint(kind, settings, load_inputs(kind, run_folder))
+        paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
+        return same and all(path.is_file() for path in paths) and files.sha256_many(list(paths)) == paths
+    except UserError:
+        return False
+
+
+def _code_hash(kind: type[Record]) -> str:
+    """Return the hash of the helpers and of the notebook's code; its parameters cell is not code."""
+    code = hashlib.sha256()
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
+        code.update(path.read_bytes())
+    notebook = json.loads((ROOT / "notebooks" / f"{kind.STEP}.ipynb").read_bytes())  # nbformat takes a second to import
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", []):
+            code.update("".join(cell["source"]).encode())
+    return code.hexdigest()

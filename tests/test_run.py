@@ -1,0 +1,280 @@
+"""The chain for real: notebooks executed by papermill, on the demo and on an ONNX file that a user brings."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import papermill
+import pytest
+import yaml
+
+from helpers import ROOT, dataset, html, records, run, steps
+from helpers.params import STEPS
+from helpers.records import Accuracy, Data, Model, Report, Sweep
+from tests import models
+
+QUICK = {"batch_sizes": [1, 8], "baseline": "none", "threads": 1}  # 1: on busy cores two OpenMP threads wait for each other
+
+
+def write_params(path: Path, base: str | None = None, **values) -> Path:
+    content = yaml.safe_load((ROOT / "params" / f"{base}.yaml").read_text()) if base else {}
+    path.write_text(yaml.safe_dump({**content, **values}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> tuple[Path, Path]:
+    """The demo with two batch sizes, run once: (parameter file, run folder)."""
+    folder = tmp_path_factory.mktemp("demo")
+    params = write_params(folder / "demo.yaml", "demo", run=str(folder / "run"), batch_sizes=[1, 8])
+    assert run.main([str(params)]) == 0
+    return params, folder / "run"
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> dict:
+    """Parameters of a user's own ONNX: scikit-learn's digits, logits, other names, batch fixed at 1."""
+    folder = tmp_path_factory.mktemp("digits")
+    images, labels = models.write_digits(folder)
+    model = models.write_onnx(folder / "digits.onnx", batch=1)
+    return {"images": str(images), "labels": str(labels), "model": str(model), "preprocess": models.PREPROCESS, **QUICK}
+
+
+def test_the_demo_is_as_accurate_as_it_was_trained(demo):
+    accuracy = steps.load(Accuracy, demo[1])
+    assert accuracy.images == 10000
+    assert accuracy.results[0].top1_pct >= 91
+    assert accuracy.verdict == "PASS"
+    guide = json.loads((demo[1] / "acc_result.json").read_text())
+    assert guide["value"][2] == {"key": "Top1 accuracy", "value": f"{round(accuracy.results[0].top1_pct, 2)}%"}
+
+
+def test_the_scores_of_every_image_are_kept(demo):
+    accuracy = steps.load(Accuracy, demo[1])
+    with np.load(demo[1] / accuracy.results[0].scores_file, allow_pickle=False) as scores:
+        assert scores["top5"].shape == scores["probability"].shape == (10000, 5)
+        assert (scores["top5"].dtype, scores["probability"].dtype) == (np.int32, np.float32)
+        right = (scores["top5"][:, 0] == scores["label"]).mean()
+    assert 100 * right == pytest.approx(accuracy.results[0].top1_pct)
+
+
+def test_the_sweep_has_both_lines_in_the_same_region(demo):
+    sweep = steps.load(Sweep, demo[1])
+    assert [series.role for series in sweep.series] == ["candidate", "baseline"]
+    assert [[row.batch for row in series.rows] for series in sweep.series] == [[1, 8], [1, 8]]
+    measured = [row.regions["compute"] for series in sweep.series for row in series.rows]
+    assert all(point.images_per_second > 0 and point.blocks >= 30 for point in measured)
+    assert sweep.gate == "geomean"
+
+
+def test_the_chain_of_hashes_holds(demo):
+    data, model, accuracy, sweep = (steps.load(kind, demo[1]) for kind in (Data, Model, Accuracy, Sweep))
+    assert model.inputs == {"data": data.fingerprint}
+    assert accuracy.inputs == sweep.inputs == {"data": data.fingerprint, "model": model.fingerprint}
+    assert [stage.format for stage in model.stages] == ["pytorch", "onnx"]
+    assert all(check.passed for check in model.checks)
+    assert {check.batch for check in model.checks} == {1, 3, 8}
+
+
+class Page(HTMLParser):
+    """Collects what the offline rules are about."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.addresses, self.images = [], [], []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [value for key, value in attrs if key in ("src", "href", "srcset", "action", "data")]
+        self.images += [attributes] if tag == "img" else []
+        assert not [key for key in attributes if key.startswith("on")]
+
+
+@pytest.mark.parametrize("name", [*list(STEPS)[:4], "report"])
+def test_pages_are_offline_and_accessible(demo, name):
+    page = Page(demo[1] / f"{name}.html")
+    assert page.tags.count("h1") == 1
+    assert not {"script", "link", "iframe", "object", "embed"} & set(page.tags)
+    assert all(address.startswith("data:image/") or re.fullmatch(r"\w+\.html", address) for address in page.addresses)
+    assert all(image.get("alt") for image in page.images)
+    text = (demo[1] / f"{name}.html").read_text()
+    assert "Traceback" not in text
+    assert len(text) < 100_000
+    assert name != "report" or str(demo[1]) not in text
+
+
+def test_the_report_tells_the_whole_story(demo):
+    text = (demo[1] / "report.html").read_text()
+    report, model = steps.load(Report, demo[1]), steps.load(Model, demo[1])
+    assert report.verdict == steps.load(Sweep, demo[1]).verdict
+    for part in (report.sentence, model.stages[-1].sha256[:12], "python -m helpers.run", "batch_sizes: [1, 8]", "REFUSED"):
+        assert (part in text) == (part != "REFUSED"), part
+    assert '<img alt="onnxruntime fp32 runs at' in text
+    html.write_index(demo[1].parent)
+    assert 'href="run/report.html"' in (demo[1].parent / "index.html").read_text()
+
+
+def test_an_unchanged_run_is_skipped_and_forced_runs_are_not(demo, capsys):
+    before = {path.name: path.stat().st_mtime_ns for path in demo[1].glob("*.json")}
+    assert run.main([str(demo[0])]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("unchanged") == 5
+    assert {path.name: path.stat().st_mtime_ns for path in demo[1].glob("*.json")} == before
+    assert run.main([str(demo[0]), "--list"]) == 0
+    assert capsys.readouterr().out.count("done") == 5
+    assert run.main([str(demo[0]), "--only", "3", "--force"]) == 0
+    assert re.search(r"3_accuracy +\d+\.\d s", capsys.readouterr().out)
+
+
+def test_a_changed_parameter_runs_what_depends_on_it(demo, capsys):
+    assert run.main([str(demo[0]), "-p", "batch_size", "100", "--list"]) == 0
+    assert re.findall(r"(\d)_\w+ +to do", capsys.readouterr().out) == ["3"]
+    assert run.main([str(demo[0]), "-p", "seed", "7", "--list"]) == 0
+    assert re.findall(r"(\d)_\w+ +to do", capsys.readouterr().out) == ["1", "4"]
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"], ids=["root", "notebooks"])
+def test_every_notebook_runs_by_the_papermill_command_from_either_folder(folder, tmp_path):
+    params = {"run": str(tmp_path / "run"), "subset": 40, "batch_sizes": [2], "baseline": "none", "threads": 1}
+    write_params(tmp_path / "p.yaml", **params)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for name, kind in zip(STEPS, records.KINDS, strict=True):
+        notebook = os.path.relpath(ROOT / "notebooks" / f"{name}.ipynb", folder)
+        command = ["papermill", notebook, str(tmp_path / "out.ipynb"), "-f", str(tmp_path / "p.yaml"), "--no-progress-bar"]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert steps.load(kind, tmp_path / "run").step == name
+
+
+def test_a_users_onnx_gets_an_accuracy_that_scikit_learn_confirms(digits, tmp_path):
+    params = write_params(tmp_path / "p.yaml", run=str(tmp_path / "run"), backend="openvino", **digits)
+    assert run.main([str(params)]) == 0
+    weights, bias = models.linear_digits()
+    images = models.load_digits().data[-200:]
+    expected = (np.tile((images * 15.9).astype(np.uint8) / 255, 3) @ weights + bias).argmax(axis=1)
+    share = 100 * (expected == models.load_digits().target[-200:]).mean()
+    accuracy, model = steps.load(Accuracy, tmp_path / "run"), steps.load(Model, tmp_path / "run")
+    assert accuracy.results[0].top1_pct == pytest.approx(share)
+    assert {check.candidate for check in model.checks} == {"onnxruntime fp32", "openvino fp32"}
+    assert model.checks[0].reference == "digits.onnx as given, batch 1"
+
+    strict = [str(params), "-p", "reference", "{name: x, top1_pct: 100, source: y}", "-p", "margin_points", "0.1", "--from", "3"]
+    assert run.main(strict) == 1  # the gate is not met, and the report is there all the same
+    assert "FAIL" in (tmp_path / "run" / "report.html").read_text()
+    inconclusive = [*strict[:2], "reference", f"{{name: x, top1_pct: {share}, source: y}}", *strict[4:]]
+    assert run.main(inconclusive) == 0
+    assert steps.load(Report, tmp_path / "run").verdict == "INCONCLUSIVE"
+    assert run.main([*inconclusive, "-p", "strict", "true"]) == 1
+
+
+def test_an_export_broken_at_one_batch_size_is_refused_and_gets_no_numbers(digits, tmp_path, capsys):
+    broken = models.write_onnx(tmp_path / "broken.onnx", broken_at=8)
+    params = write_params(tmp_path / "p.yaml", **{**digits, "run": str(tmp_path / "run"), "model": str(broken)})
+    assert run.main([str(params)]) == 1
+    model, accuracy, sweep = (steps.load(kind, tmp_path / "run") for kind in (Model, Accuracy, Sweep))
+    assert {check.batch for check in model.checks if not check.passed} == {8}
+    assert accuracy.results[0].top1_pct is None
+    assert all(row.regions == {} and "at batch 8" in row.error for row in sweep.series[0].rows)
+    assert "REFUSED" in (tmp_path / "run" / "2_convert.html").read_text()
+    printed = capsys.readouterr().out
+    assert "FAIL: the converted model is refused, since at batch 8 onnxruntime fp32 differs from its reference by" in printed
+
+
+def test_a_batch_size_baked_into_a_constant_is_refused(digits, tmp_path):
+    baked = models.write_onnx(tmp_path / "baked.onnx", batch=1, baked=1)
+    params = write_params(tmp_path / "p.yaml", **{**digits, "run": str(tmp_path / "run"), "model": str(baked)})
+    assert run.main([str(params), "--only", "1"]) == 0
+    assert run.main([str(params), "--only", "2"]) == 1
+    failed = [check for check in steps.load(Model, tmp_path / "run").checks if not check.passed]
+    assert {check.batch for check in failed} == {3, 8}
+    assert "does not run" in failed[0].reason
+
+
+def test_random_weights_and_simulated_devices_say_so(tmp_path):
+    params = write_params(
+        tmp_path / "p.yaml",
+        "demo",
+        run=str(tmp_path / "run"),
+        checkpoint="random:0",
+        backend="null",
+        subset=100,
+        provider_options={"call_ms": 1},
+        **QUICK,
+    )
+    assert run.main([str(params)]) == 0
+    accuracy, sweep = steps.load(Accuracy, tmp_path / "run"), steps.load(Sweep, tmp_path / "run")
+    assert (accuracy.results[0].top1_pct, accuracy.results[0].reason) == (None, "random weights")
+    assert sweep.series[0].kind == "simulated"
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "not evaluated: random weights" in report
+    assert report.index("Simulated device") < report.index("<img")
+    html.write_index(tmp_path)
+    assert "(simulated device)" in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "said"),
+    [
+        ({"batch_sizes": [0]}, 2, "greater than 0"),
+        ({"images": "nowhere"}, 2, "does not exist"),
+        ({"model": "x.onnx"}, 2, "resize_short, crop, interpolation, mean, std"),
+        ({"provider": "CANNExecutionProvider"}, 2, "choose among"),
+        ({"labels": "pyproject.toml"}, 1, "is not 'name index'"),
+    ],
+)
+def test_bad_input_is_one_sentence_with_its_exit_code_and_no_record(tmp_path, capfd, values, code, said):
+    params = write_params(tmp_path / "p.yaml", "demo", **{"run": str(tmp_path / "run"), "subset": 40, **values})
+    assert run.main([str(params)]) == code
+    printed = capfd.readouterr()
+    assert said in printed.err
+    assert "Traceback" not in printed.err + printed.out
+    assert not list((tmp_path / "run").glob("*.json"))
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_a_notebook_that_failed_leaves_its_page_and_no_older_result(demo, tmp_path, capfd):
+    """The label file is broken after a first run: its record must be gone, its page must say why."""
+    images, labels = models.write_digits(tmp_path, 30)
+    onnx = models.write_onnx(tmp_path / "m.onnx")
+    values = {"images": str(images), "labels": str(labels), "model": str(onnx), "preprocess": models.PREPROCESS, **QUICK}
+    params = write_params(tmp_path / "p.yaml", run=str(tmp_path / "run"), **values)
+    assert run.main([str(params), "--only", "1"]) == 0
+    labels.write_text(labels.read_text() + "another.png 3\n")
+    assert run.main([str(params), "--only", "1"]) == 1
+    assert not (tmp_path / "run" / "data.json").exists()
+    page = (tmp_path / "run" / "1_prepare_data.html").read_text()
+    assert "1 labels have no image (first: another.png)" in page
+    assert "Traceback" not in page
+    assert "1 labels have no image" in capfd.readouterr().err
+
+
+def test_a_run_folder_that_can_not_be_written_is_one_sentence(tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    params = write_params(tmp_path / "p.yaml", "demo", run=str(tmp_path / "file" / "run"))
+    assert run.main([str(params)]) == 1
+    assert re.fullmatch(r"can't write [^\n]*; free space or choose another run folder\.\n", capfd.readouterr().err)
+
+
+def test_the_command_line_knows_its_notebooks_and_its_help():
+    assert run.main(["params/demo.yaml", "--only", "9"]) == 2
+    assert run.main(["nowhere.yaml"]) == 2
+    listed = subprocess.run([sys.executable, "-m", "helpers.run", "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert listed.returncode == 0
+    assert all(option in listed.stdout for option in ("-p NAME VALUE", "--only", "--from", "--force", "--list"))
+
+
+def test_papermill_finds_the_parameters_with_their_help():
+    found = papermill.inspect_notebook(str(ROOT / "notebooks" / "4_batch_sweep.ipynb"))
+    assert found["tolerance_pct"]["help"] == "how much slower than the baseline is still a PASS"
+
+
+def test_the_manifest_of_the_demo_is_in_the_run(demo):
+    data = steps.load(Data, demo[1])
+    assert len(dataset.load(demo[1] / data.manifest).names) == data.images == 10000
