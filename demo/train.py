@@ -103,11 +103,11 @@ def main() -> None:
     train_images, train_labels = read_split(options.folder, "train")
 
     model = classifier.load(CONFIG, f"random:{options.seed}").to(memory_format=torch.channels_last)
-    train(model, prepare(train_images, how), torch.from_numpy(train_labels).long(), options.epochs)
+    train(model, prepare(train_images, how), torch.tensor(train_labels).long(), options.epochs)
     weights = {key: value.contiguous() for key, value in model.classifier.state_dict().items()}
     meta = {"CLASSES": config.class_names, "epoch": options.epochs, "seed": options.seed}
     torch.save({"meta": meta, "state_dict": weights}, HERE / "conformer_fmnist.pth")
-    accuracy = top1_pct(model, prepare(test_images, how), torch.from_numpy(test_labels).long())
+    accuracy = top1_pct(model, prepare(test_images, how), torch.tensor(test_labels).long())
     print(f"top-1 {accuracy:.2f} % on {len(test_labels)} test images")
 
 

@@ -16,18 +16,18 @@ from helpers.preprocess import Preprocess
 
 def read(name: str):
     """Return the mmcv Config of a model given by file or by a name that mmcls ships; UserError when it is not a classifier's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # mmcv 1.x announces 2.0 at every import
-        from mmcv import Config
-
     path = sources.model_file(name)
     try:
-        config = Config.fromfile(str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # mmcv 1.x announces 2.0 at every import, and renamed configs
+            from mmcv import Config
+
+            config = Config.fromfile(str(path))
         config.model.backbone, config.model.head.type, config.data.test.pipeline  # noqa: B018 - what every reader relies on
     except Exception as error:  # a config is Python: anything can be raised by it
         raise UserError(f"{path.name} is not the config of an mmcls classifier ({error}): give one as model.") from error
     if config.model.head.type.startswith(("MultiLabel", "CSRA")):
-        raise UserError(f"{path.name} gives several labels for an image: only classifiers with one answer can be judged here.")
+        raise UserError(f"{path.name} has a multi-label head, whose answers are no probabilities of one class: it can't be judged here.")
     return config
 
 
@@ -56,10 +56,11 @@ def preparation(settings: PrepareData) -> tuple[Preprocess, str, dict[str, str]]
     source = "the parameter preprocess"
     if settings.model.endswith(".onnx"):
         return given, source, {}
+    pipeline = read(settings.model).data.test.pipeline
     try:
-        own = from_pipeline(read(settings.model).data.test.pipeline)
+        own = from_pipeline(pipeline)
     except UserError:  # a pipeline that can't be said in these terms is why the parameter was given
-        return given, source, {}
+        return given, source, {"pipeline": ", ".join(step["type"] for step in pipeline)}
     return given, source, {key: str(value) for key, value in own.model_dump().items() if value != getattr(given, key)}
 
 

@@ -36,7 +36,7 @@ def mapping(text: str, source: str) -> dict[str, Any]:
         raise ParameterError(f"{source}{place} is not valid YAML: {getattr(error, 'problem', error)}.") from None
     if not isinstance(values, dict):
         raise ParameterError(f"{source} must hold lines of the form name: value.")
-    return values
+    return {str(key): value for key, value in values.items()}
 
 
 def _refuse_traps(node: yaml.Node | None, source: str) -> None:

@@ -35,6 +35,8 @@ def test_a_tar_is_read_in_place_and_gives_what_the_folder_gives(image_folder, la
 
 
 def test_the_manifest_survives_its_file(image_folder, label_file, tmp_path):
+    os.rename(image_folder / "image_00.JPEG", os.fsencode(image_folder) + b"/image_\xff.JPEG")  # no name is refused for its bytes
+    label_file.write_bytes(label_file.read_bytes().replace(b"image_00.JPEG", b"image_\xff.JPEG"))
     manifest = dataset.read(image_folder, str(label_file), 3)
     manifest.save(tmp_path / "manifest.csv")
     again = dataset.load(tmp_path / "manifest.csv")
@@ -51,6 +53,8 @@ def test_the_manifest_survives_its_file(image_folder, label_file, tmp_path):
         (lambda lines: [*lines[:-1], "image_19.JPEG 3"], r"line 20: class 3 is outside 0..2"),
         (lambda lines: [*lines[:-1], "image_19.JPEG -1"], r"line 20: class -1 is outside 0..2"),
         (lambda lines: ["image_00.JPEG", *lines[1:]], "line 1 is not 'name index'"),
+        (lambda lines: ["image_00.JPEG --5", *lines[1:]], "line 1 is not 'name index'"),
+        (lambda lines: ["image_00.JPEG 99999999999", *lines[1:]], "line 1 is not 'name index'"),
         (lambda lines: ["image_00.JPEG one", *lines[1:]], "line 1 is not 'name index'"),
         (lambda lines: [f"{line} x" for line in lines], "line 1 is not 'name index'.* and 19 more like it"),
         (lambda lines: [], "holds no labels"),
@@ -69,6 +73,12 @@ def test_an_empty_folder_a_text_file_and_a_damaged_tar_are_refused(tmp_path, ima
     (tmp_path / "file").write_text("x" * 2000)
     with pytest.raises(UserError, match="neither a folder nor a whole tar"):
         dataset.open_source(str(tmp_path / "file"), tmp_path)
+    for content in (b"\x1f\x8b" + bytes(40), b"\xfd7zXZ\x00" + bytes(40)):
+        (tmp_path / "short").write_bytes(content)
+        with pytest.raises(UserError, match="neither a folder nor a whole tar"):
+            dataset.open_source(str(tmp_path / "short"), tmp_path)
+    with pytest.raises(UserError, match="can't be read .*lines 'name index'"):
+        dataset.read(image_folder, str(tmp_path), None)
     source = pack(image_folder, tmp_path / "images.tar.gz")
     source.write_bytes(source.read_bytes()[:-4000])
     with pytest.raises(UserError, match="is damaged"):
@@ -128,6 +138,7 @@ def test_photographs_are_real_distinct_and_the_same_every_time(tmp_path):
     contents = [file.read_bytes() for file in sorted(first.iterdir())]
     assert len(set(contents)) == 5
     assert contents == [file.read_bytes() for file in sorted(second.iterdir())]
+    assert len(list(dataset.open_source("photographs:3", tmp_path / "a").iterdir())) == 3
     assert preprocess.decode(contents[0]).size == (500, 375)
 
 

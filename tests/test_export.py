@@ -5,7 +5,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from helpers import classifier, export, model_config, sources
+from helpers import classifier, export, model_config, params, sources
 from helpers.errors import UserError
 from helpers.params import Onnx
 from tests.models import write_onnx
@@ -107,7 +107,14 @@ def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path):
         classifier.load("demo/conformer_fmnist.py", str(tmp_path / "pickle.pth"))
 
 
-@pytest.mark.parametrize("content", [{"a": 1}, [1, 2], {"state_dict": {}}])
+@pytest.mark.parametrize("content", [b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1", bytes(500), b"\x80\x02}q\x00X"])
+def test_a_file_that_is_no_checkpoint_is_one_sentence(tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(UserError, match="x.pth is truncated or not a PyTorch checkpoint: fetch it again"):
+        classifier.load("demo/conformer_fmnist.py", str(tmp_path / "x.pth"))
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1, 2], {"state_dict": {}}, {"state_dict": [1]}, {"state_dict": {1: torch.zeros(1)}}])
 def test_a_checkpoint_without_weights_is_one_sentence(tmp_path, content):
     torch.save(content, tmp_path / "empty.pth")
     with pytest.raises(UserError, match="has no state_dict of tensors"):
@@ -118,6 +125,23 @@ def test_random_weights_are_the_same_for_the_same_seed():
     first, again, other = (classifier.load("demo/conformer_fmnist.py", f"random:{seed}").state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
+
+
+def test_every_config_that_mmcls_ships_is_read_or_refused_in_a_sentence():
+    shipped = sorted({path.stem for path in sources.model_file("resnet18_8xb32_in1k").parents[1].glob("*/*.py")})
+    read, refused = [], {}
+    for name in shipped:
+        try:
+            count, _ = model_config.classes(name)
+            model_config.preparation(params.PrepareData(model=name))
+            read.append(name)
+            assert count >= 2
+        except UserError as error:
+            refused[name] = str(error)
+    assert {"conformer-base-p16_8xb128_in1k", "vgg16_8xb32_in1k", "regnetx-1.6gf_8xb128_in1k"} <= set(read)
+    assert len(read) > 200
+    known = ("describe", "multi-label head", "is not the config of an mmcls classifier")
+    assert all(any(part in said for part in known) for said in refused.values()), refused
 
 
 def test_a_file_that_is_no_mmcls_config_is_one_sentence(tmp_path):

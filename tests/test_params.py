@@ -1,10 +1,12 @@
+import onnx
 import papermill
 import pytest
 import yaml
 
-from helpers import ROOT, params
+from helpers import ROOT, params, sources
 from helpers.errors import ParameterError
 from helpers.params import STEPS, Run
+from tests import models
 
 
 def read(tmp_path, text, **overrides):
@@ -40,6 +42,16 @@ def read(tmp_path, text, **overrides):
         ("reference: {top1_pct: 80.0}", "reference.name: Field required"),
         ("preprocess: {crop: 224}", "preprocess.resize_short: Field required"),
         ("onnx: {opset: 9}", "onnx.opset: Input should be greater than or equal to 11, not 9"),
+        ("backend: null", "does not read null as it looks"),
+        ("images: photographs:abc", "photographs:<number>"),
+        ("images: ''", "at least 1 character"),
+        ("checkpoint: ''", "at least 1 character"),
+        ("seed: -1", "greater than or equal to 0, not -1"),
+        ("run: a/b", "neither a name without spaces and slashes"),
+        ("run: ..", "neither a name without spaces and slashes"),
+        (f"labels: {'x' * 300}", "does not exist"),
+        ("1: 2", "1: no such parameter"),
+        ("&a [*a]", "refers to itself"),
         ("- a\n- b", "lines of the form name: value"),
         ("a: [1", "is not valid YAML"),
     ],
@@ -48,6 +60,31 @@ def test_a_wrong_parameter_is_one_sentence(tmp_path, text, said):
     with pytest.raises(ParameterError, match="^[^\n]*$") as raised:
         read(tmp_path, text)
     assert said in str(raised.value)
+
+
+def test_a_parameter_file_in_another_encoding_is_one_sentence(tmp_path):
+    (tmp_path / "x.yaml").write_bytes("title: né".encode("latin-1"))
+    with pytest.raises(ParameterError, match="x.yaml is not UTF-8 text"):
+        params.read(tmp_path / "x.yaml", {})
+
+
+def test_a_word_that_yaml_would_read_otherwise_is_taken_from_the_command_line_as_it_is(tmp_path):
+    assert read(tmp_path, "run: a", backend="null").backend == "null"
+
+
+def test_the_files_of_a_config_are_its_bases_too(tmp_path):
+    (tmp_path / "a.py").write_text("_base_ = ['b.py']\n")
+    (tmp_path / "b.py").write_text("_base_ = 'c.py'\n")
+    (tmp_path / "c.py").write_text("x = 1\n")
+    assert [path.name for path in sources.model_files(str(tmp_path / "a.py"))] == ["a.py", "b.py", "c.py"]
+    assert len(sources.model_files("conformer-base-p16_8xb128_in1k")) > 4
+
+
+def test_the_files_of_an_onnx_are_its_external_weights_too(tmp_path):
+    path = models.write_onnx(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert [file.name for file in sources.model_files(str(path))] == ["m.onnx", "weights.bin"]
 
 
 def test_an_onnx_model_without_preprocess_lists_the_keys(tmp_path):

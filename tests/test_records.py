@@ -98,6 +98,25 @@ def test_records_that_were_not_made_from_each_other_are_refused(tmp_path):
         steps.load_inputs(records.Accuracy, tmp_path / "run")
 
 
+def check_of(candidate, batch, passed=True):
+    unknown = dict.fromkeys(("max_abs_diff", "cosine_min", "top1_agree_pct", "spread"))
+    reason = "" if passed else f"wrong at {batch}"
+    return records.Check(reference="r", candidate=candidate, batch=batch, images=16, passed=passed, reason=reason, **unknown)
+
+
+def test_what_was_never_compared_is_refused(tmp_path):
+    save(step_of(tmp_path))
+    step = steps.Step(Model, params.check(params.Convert, run=str(tmp_path / "run")))
+    checks = [check_of("onnxruntime fp32", batch) for batch in (1, 3, 8)]
+    model = step.record(name="m", classes=2, random_weights=True, stages=[], checks=checks)
+    assert model.refusal() is None
+    assert model.refusal("onnxruntime fp32", (1, 8)) is None
+    assert "was not compared at batch 6, 7: run 2_convert" in model.refusal("onnxruntime fp32", (6, 7, 8))
+    assert "openvino bf16 was not compared with the original" in model.refusal("openvino bf16", (1,))
+    wrong = step.record(name="m", classes=2, random_weights=True, stages=[], checks=[*checks, check_of("openvino fp32", 4, False)])
+    assert wrong.refusal("onnxruntime fp32", (1,)) == "wrong at 4"
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")

@@ -1,0 +1,41 @@
+import numpy as np
+
+from helpers import sweep, timing
+from helpers.backends import Backend
+
+IMAGES = np.zeros((8, 3), np.float32)
+FAST = timing.Profile(blocks=3, seconds=0.0, warm_up_seconds=0.01, limit_seconds=5.0, block_seconds=0.0)
+
+
+class Picky(Backend):
+    """Fails at one batch size, as a device that runs out of memory does."""
+
+    name, provider, device, precision, threads = "picky", "none", "none", "fp32", 1
+
+    def __init__(self, fails_at=None):
+        self.fails_at = fails_at
+
+    @staticmethod
+    def check(target):
+        pass
+
+    def __call__(self, batch):
+        if len(batch) == self.fails_at:
+            raise OSError("out of device memory\nat 0x1")  # not a RuntimeError: runtimes share no base class
+        return batch
+
+
+def test_a_batch_size_that_fails_is_recorded_and_the_others_go_on():
+    candidate, baseline = Picky(fails_at=4), Picky()
+    rows = sweep._measure([candidate, baseline], IMAGES, [4, 2], FAST)
+    assert [(row.batch, row.error) for row in rows[candidate]] == [(2, None), (4, "out of device memory")]
+    assert [(row.batch, row.error) for row in rows[baseline]] == [(2, None), (4, None)]
+    assert rows[candidate][1].regions == {}
+    assert rows[baseline][1].regions["compute"].blocks >= 3
+
+
+def test_a_baseline_that_fails_leaves_the_candidate_its_figure():
+    candidate, baseline = Picky(), Picky(fails_at=2)
+    rows = sweep._measure([candidate, baseline], IMAGES, [2], FAST)
+    assert rows[baseline][0].error == "out of device memory"
+    assert rows[candidate][0].regions["compute"].images_per_second > 0
