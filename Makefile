@@ -1,5 +1,6 @@
 # make report: the demo, from nothing to reports/demo/report.html      make test: the checks      make lab: JupyterLab
 # make bench: the measurements behind the README's numbers             make clean: forget .venv and caches, keep reports/
+# make sample: the sample run that is committed, and the picture of it (needs Debian's chromium)
 
 PYTHON ?= python3
 VENV := .venv
@@ -28,7 +29,11 @@ bench: $(VENV)/.ready
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 sample: $(VENV)/.ready
-	$(BIN)/python demo/make_sample.py
+	rm -rf reports/sample
+	$(BIN)/python -m helpers.run params/demo.yaml -p run sample
+	rm -rf reports/sample/artefacts reports/sample/*.ipynb
+	chromium --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking --hide-scrollbars \
+		--user-data-dir=$$(mktemp -d) --window-size=1000,1130 --screenshot=reports/sample/report.png file://$(CURDIR)/reports/sample/report.html
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

@@ -60,7 +60,7 @@ def fps_table(sweep: Sweep) -> Group:
         caption += f", against {baseline.name} on {baseline.device} ({baseline.kind})"
     if baseline and baseline.kind == "published":
         caption += "; the uncertainty of the baseline is unknown"
-    return Group([Table(headers, rows, caption), _other_lines(sweep)])
+    return Group([Table(headers, rows, caption), _published(sweep)])
 
 
 def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Sweep) -> list[object]:
@@ -79,15 +79,15 @@ def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Swee
     ]
 
 
-def _other_lines(sweep: Sweep) -> Table | None:
-    """Return every line but the candidate's, with its source."""
-    others = [series for series in sweep.series if series.role != "candidate"]
+def _published(sweep: Sweep) -> Table | None:
+    """Return the published lines, which may have more batch sizes, with their sources."""
+    others = [series for series in sweep.series if series.kind == "published"]
     batches = sorted({row.batch for series in others for row in series.rows})
     rows = [
         [_label(series, sweep.region), series.device, *(_fps_of(series, batch, sweep.region) for batch in batches), series.source]
         for series in others
     ]
-    return Table(["line", "device", *(f"batch {batch}" for batch in batches), "source"], rows, "The other lines, FPS") if others else None
+    return Table(["line", "device", *(f"batch {batch}" for batch in batches), "source"], rows, "Published, FPS") if others else None
 
 
 def accuracy_table(accuracy: Accuracy) -> Table:

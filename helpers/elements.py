@@ -19,7 +19,8 @@ class Sentence:
     level: str = ""
 
     def _repr_html_(self) -> str:
-        return f'<p class="sentence {escape(self.level.lower())}">{escape(self.text)}</p>'
+        text = escape(self.text).replace(" %", "&nbsp;%")
+        return f'<p class="sentence {escape(self.level.lower())}">{text}</p>'
 
 
 @dataclass(frozen=True)

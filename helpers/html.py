@@ -10,6 +10,7 @@ from traitlets.config import Config
 
 from helpers import files, records, steps
 from helpers.errors import UserError
+from helpers.verdict import times
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -70,10 +71,10 @@ def _index_row(run: Path) -> dict:
         "numbers": [
             f"{best:.1f}" if best else "",
             batch,
-            f"{sweep.geomean_ratio:.2f}" if sweep and sweep.geomean_ratio else "",
+            times(sweep.geomean_ratio) if sweep and sweep.geomean_ratio else "",
             f"{top1:.2f} %" if top1 is not None else "",
         ],
-        "verdict": report.verdict if report else "not finished",
+        "verdict": report.verdict.replace("NONE", "no verdict") if report else "not finished",
     }
 
 

@@ -51,10 +51,23 @@ def chain(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Table:
     return Table(["link", "what", "made from", "sha256 (first 12)"], rows)
 
 
-def opening(title: str, verdict: Verdict, sentence: str, data: Data, model: Model, sweep: Sweep) -> Group:
-    """Return the first lines of the report: what it is of, what must be known before any number, the verdict."""
-    subject = f"{title}: {model.name} with {data.images} images, {sweep.one('candidate').backend} on {sweep.one('candidate').device}."
-    return Group([Sentence(subject), banner(sweep, model), Sentence(sentence, verdict), _differences(data)])
+def opening(title: str, data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group:
+    """Return the first lines of the report: what it is of, what must be known before any number, the verdict and its reasons."""
+    candidate, worst = sweep.one("candidate"), verdict(model, accuracy, sweep)[0]
+    words = {"NONE": "not asked for"}
+    parts = f"accuracy {words.get(accuracy.verdict, accuracy.verdict)}, speed {words.get(sweep.verdict, sweep.verdict)}"
+    refusal = model.refusal()
+    return Group(
+        [
+            Sentence(f"{title}: {model.name} with {data.images} images, {candidate.backend} on {candidate.device}."),
+            banner(sweep, model),
+            Sentence(f"{'No verdict' if worst == 'NONE' else worst}: {'the converted model is refused' if refusal else parts}.", worst),
+            Sentence(f"The converted model is another one: {refusal}.", "fail") if refusal else None,
+            Sentence(accuracy.sentence, accuracy.verdict),
+            Sentence(sweep.sentence, sweep.verdict),
+            _differences(data),
+        ]
+    )
 
 
 def again(inputs: tuple[Record, ...], settings: Report) -> Group:

@@ -123,7 +123,7 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
                 temporary,
                 parameters=_own(name, settings).model_dump(mode="json"),
                 progress_bar=False,
-                extra_arguments=["--log-level=ERROR"],  # else every kernel warns that it speaks plain TCP on loopback
+                extra_arguments=["--log-level=CRITICAL"],  # else every kernel warns that it speaks plain TCP on loopback
                 stderr_file=sys.stderr if sys.stderr.isatty() else None,  # the progress bars of the cells
             )
         except PapermillExecutionError as error:

@@ -45,7 +45,7 @@ class Backend(ABC):
 
     def describe(self) -> str:
         """Return runtime, provider, precision and threads in one line."""
-        return f"{self.name} {self.version()}, {self.provider}, {self.precision}, {self.threads} threads"
+        return f"{self.name} {self.version()}, {self.provider}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
 
     def version(self) -> str:
         """Return the version of the runtime."""
