@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from helpers import backends, dataset, files
 from helpers.backends import Backend
+from helpers.progress import announce
 from helpers.records import Data, Interval, Model, ReferenceAccuracy, Result, Verdict
 from helpers.steps import Step
 from helpers.tensors import Tensors
@@ -25,6 +26,8 @@ def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.nd
         for start in range(0, len(tensors), batch_size):
             batch = tensors[start : start + batch_size]
             best, values = top_k(backend(batch))
+            if start == 0:
+                announce(f"accuracy on {len(tensors)} images", (time.perf_counter() - started) * len(tensors) / len(batch))
             classes.append(best)
             probabilities.append(values)
             progress.update(len(batch))

@@ -19,7 +19,7 @@ class Sentence:
     level: str = ""
 
     def _repr_html_(self) -> str:
-        text = escape(self.text).replace(" %", "&nbsp;%")
+        text = escape(self.text).replace(" %", "\u00a0%")  # no line begins with the sign
         return f'<p class="sentence {escape(self.level.lower())}">{text}</p>'
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers.errors import UserError
+from helpers.progress import announce
 from helpers.records import Check
 
 IMAGES = 16  # distinct images at least
@@ -61,9 +62,7 @@ def compare(
     expected = np.concatenate([reference(image[None]) for image in images])
     per_image = (time.perf_counter() - started) / IMAGES
     calls = [(size, shift) for size in sizes for shift in range(IMAGES)]
-    estimate = per_image * IMAGES * sum(sizes)
-    if estimate > 60:
-        print(f"comparing at batch sizes {sizes}: about {estimate / 60:.0f} minutes")
+    announce(f"comparing {candidate_name} at batch sizes {sizes}", per_image * IMAGES * sum(sizes))
     found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {size: [] for size in sizes}
     errors: dict[int, str] = {}
     for size, shift in tqdm(calls, desc=f"compare {candidate_name}", unit="batch"):

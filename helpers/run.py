@@ -116,6 +116,7 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
 def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, str]:
     """Execute one notebook and return (exit code, why it failed); the notebook is kept as far as it came."""
     code, failure = 0, ""
+    terminal = sys.stderr if sys.stderr.isatty() else None
     with files.whole(executed) as temporary:
         try:
             papermill.execute_notebook(
@@ -124,7 +125,8 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
                 parameters=_own(name, settings).model_dump(mode="json"),
                 progress_bar=False,
                 extra_arguments=["--log-level=CRITICAL"],  # else every kernel warns that it speaks plain TCP on loopback
-                stderr_file=sys.stderr if sys.stderr.isatty() else None,  # the progress bars of the cells
+                stdout_file=terminal,  # estimates
+                stderr_file=terminal,  # progress bars
             )
         except PapermillExecutionError as error:
             ours = error.ename in ("UserError", "ParameterError")

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from helpers import backends, baselines, timing
 from helpers.backends import Backend
 from helpers.params import BASELINES, BatchSweep, Target
+from helpers.progress import announce
 from helpers.records import Data, Model, Row, Series
 from helpers.steps import Step
 from helpers.tensors import Tensors
@@ -79,6 +80,7 @@ def _refusal(backend: Backend, model: Model, settings: BatchSweep) -> str | None
 def _measure(loaded: list[Backend], images: np.ndarray, sizes: list[int], profile: timing.Profile) -> dict[Backend, list[Row]]:
     """Return each backend's rows in order of batch size; where one fails it has the error, and the other is measured alone."""
     rows: dict[Backend, list[Row]] = {backend: [] for backend in loaded}
+    announce(f"batch sizes {sizes}", sum(_estimate(backend, images[:1], sizes, profile) for backend in loaded))
     for batch in tqdm(sizes, desc="batch sizes", unit="point"):
         left = list(loaded)
         while left:
@@ -94,6 +96,18 @@ def _measure(loaded: list[Backend], images: np.ndarray, sizes: list[int], profil
                 rows[backend].append(Row(batch=batch, regions=measured, first_call_ms=1000 * point.first_call, noise=noise))
             break
     return {backend: sorted(own, key=lambda row: row.batch) for backend, own in rows.items()}
+
+
+def _estimate(backend: Backend, image: np.ndarray, sizes: list[int], profile: timing.Profile) -> float:
+    """Return about how many seconds a backend's points will take, from its second call on one image."""
+    try:
+        backend(image)
+        started = time.perf_counter()
+        backend(image)
+    except Exception:  # runtimes share no base class; the measurement itself records what is wrong
+        return 0.0
+    call = time.perf_counter() - started
+    return sum(min(max(profile.seconds, profile.blocks * call * batch), profile.limit_seconds) for batch in sizes)
 
 
 def _call(backend: Backend, batches: Iterator[np.ndarray]) -> Callable[[], None]:

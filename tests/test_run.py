@@ -114,7 +114,7 @@ def test_the_report_tells_the_whole_story(demo):
     text = (demo[1] / "report.html").read_text()
     report, model = steps.load(Report, demo[1]), steps.load(Model, demo[1])
     assert report.verdict == steps.load(Sweep, demo[1]).verdict
-    sentences = [steps.load(kind, demo[1]).sentence.replace(" %", "&nbsp;%") for kind in (Accuracy, Sweep)]
+    sentences = [steps.load(kind, demo[1]).sentence.replace(" %", "\u00a0%") for kind in (Accuracy, Sweep)]
     facts = [model.stages[-1].sha256[:12], "python -m helpers.run", "batch_sizes: [1, 8]", f"{report.verdict}: accuracy PASS"]
     for part in (*sentences, *facts):
         assert part in text, part
@@ -281,3 +281,17 @@ def test_papermill_finds_the_parameters_with_their_help():
 def test_the_manifest_of_the_demo_is_in_the_run(demo):
     data = steps.load(Data, demo[1])
     assert len(dataset.load(demo[1] / data.manifest).names) == data.images == 10000
+
+
+def test_bf16_is_called_neither_the_same_nor_accurate_by_its_direction_alone(tmp_path):
+    openvino = pytest.importorskip("openvino")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this CPU has no bf16")
+    values = {"backend": "openvino", "precision": "bf16", "subset": 500, **QUICK, "batch_sizes": [4]}
+    params = write_params(tmp_path / "p.yaml", "demo", run=str(tmp_path / "run"), **values)
+    assert run.main([str(params)]) == 0
+    checks = steps.load(Model, tmp_path / "run").checks
+    assert {check.candidate for check in checks} == {"onnxruntime fp32", "openvino bf16"}
+    assert "only its accuracy can tell" in (tmp_path / "run" / "2_convert.html").read_text()
+    assert steps.load(Sweep, tmp_path / "run").series[0].precision == "bf16"
+    assert run.main([str(params), "-p", "batch_sizes", "[4, 6]", "--only", "4"]) == 2  # never compared at 6

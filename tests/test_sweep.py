@@ -1,6 +1,6 @@
 import numpy as np
 
-from helpers import sweep, timing
+from helpers import progress, sweep, timing
 from helpers.backends import Backend
 
 IMAGES = np.zeros((8, 3), np.float32)
@@ -39,3 +39,10 @@ def test_a_baseline_that_fails_leaves_the_candidate_its_figure():
     rows = sweep._measure([candidate, baseline], IMAGES, [2], FAST)
     assert rows[baseline][0].error == "out of device memory"
     assert rows[candidate][0].regions["compute"].images_per_second > 0
+
+
+def test_what_takes_longer_than_a_minute_is_announced(capsys):
+    progress.announce("comparing", 59)
+    assert capsys.readouterr().out == ""
+    progress.announce("comparing", 150)
+    assert capsys.readouterr().out == "comparing: about 2 minutes\n"

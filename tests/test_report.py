@@ -1,0 +1,51 @@
+from helpers import report
+from tests.test_html import sweep_of
+from tests.test_records import save, step_of
+
+
+class Stand:
+    """As much of a record as a function of the report reads."""
+
+    def __init__(self, **fields):
+        self.__dict__.update(fields)
+
+
+ACCURATE = Stand(verdict="PASS", sentence="Accurate.")
+
+
+def model_of(refusal=None, random_weights=False):
+    return Stand(refusal=lambda: refusal, random_weights=random_weights)
+
+
+def with_verdict(verdict):
+    return sweep_of().model_copy(update={"verdict": verdict, "sentence": "Fast."})
+
+
+def test_the_worst_verdict_is_the_reports():
+    assert report.verdict(model_of(), ACCURATE, with_verdict("PASS")) == ("PASS", "PASS: Accurate. Fast.")
+    assert report.verdict(model_of(), ACCURATE, with_verdict("NONE"))[0] == "PASS"
+    assert report.verdict(model_of(), ACCURATE, with_verdict("INCONCLUSIVE"))[0] == "INCONCLUSIVE"
+    assert report.verdict(model_of(), Stand(verdict="INCONCLUSIVE", sentence=""), with_verdict("FAIL"))[0] == "FAIL"
+    assert report.verdict(model_of(), Stand(verdict="NONE", sentence=""), with_verdict("NONE"))[0] == "NONE"
+
+
+def test_a_refused_model_is_a_fail_whatever_the_rest_says():
+    verdict, sentence = report.verdict(model_of("at batch 8 it differs"), ACCURATE, with_verdict("PASS"))
+    assert verdict == "FAIL"
+    assert "refused, since at batch 8 it differs" in sentence
+    assert "Fast." not in sentence
+
+
+def test_simulated_devices_and_random_weights_are_said_first():
+    assert report.banner(sweep_of(), model_of()) is None
+    assert "weights are random" in report.banner(sweep_of(), model_of(random_weights=True)).text
+    simulated = sweep_of()
+    simulated.series[0].kind = "simulated"
+    assert report.banner(simulated, model_of(random_weights=True)).text.startswith("Simulated device: the figures of mine <b> were made")
+
+
+def test_a_preparation_that_differs_from_the_models_own_is_said(tmp_path):
+    data = save(step_of(tmp_path))
+    assert report._differences(data) is None
+    changed = data.model_copy(update={"preprocess_differs": {"crop": "224"}})
+    assert report._differences(changed).text.endswith("own config says, in crop (the config says 224).")
