@@ -10,7 +10,7 @@ from traitlets.config import Config
 
 from helpers import files, records, steps
 from helpers.errors import UserError
-from helpers.verdict import times
+from helpers.formats import times
 
 TEMPLATES = Path(__file__).parent / "templates"
 

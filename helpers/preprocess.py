@@ -40,10 +40,6 @@ class Preprocess(BaseModel):
             raise ValueError("std must be positive in every channel")
         return self
 
-    def tensor_shape(self) -> tuple[int, int, int]:
-        """Return the shape of one image as the model receives it."""
-        return (3, self.crop, self.crop) if self.layout == "NCHW" else (self.crop, self.crop, 3)
-
 
 def decode(encoded: bytes) -> Image.Image:
     """Return the decoded RGB image, EXIF orientation ignored as in the reference; ValueError says why it can't be used."""

@@ -2,7 +2,7 @@
 
 import yaml
 
-from helpers import charts
+from helpers import formats
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
 from helpers.records import Accuracy, Data, Model, Record, Sweep, Verdict
@@ -73,7 +73,7 @@ def opening(title: str, data: Data, model: Model, accuracy: Accuracy, sweep: Swe
 def again(inputs: tuple[Record, ...], settings: Report) -> Group:
     """Return the machine that the throughput was measured on, and the command and parameters that give this run again."""
     sweep = inputs[-1]
-    facts = {**sweep.environment, "memory_bytes": charts.size(sweep.environment["memory_bytes"])}
+    facts = {**sweep.environment, "memory_bytes": formats.size(sweep.environment["memory_bytes"])}
     rows = [[key.removesuffix("_bytes").replace("_", " "), value] for key, value in facts.items()]
     source = f"at commit {sweep.git_commit}" if sweep.git_commit else "of this project (made outside a git clone: the commit is unknown)"
     changed = ", to which there were uncommitted changes" if sweep.git_dirty else ""

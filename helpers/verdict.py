@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from helpers.formats import times
 from helpers.records import Interval, Measured, Ratio, Region, Row, Series, Verdict
 
 TREND_BREAK = 0.8  # a published row below this share of the row before it is flagged
@@ -133,9 +134,8 @@ def _sentence(
     if geomean is None:
         return f"{candidate.name} was measured, but at no batch size in the same region as {baseline.name}, so there is no ratio."
     said = f"{candidate.name} on {candidate.device} runs at {times(math.exp(geomean[0]))} times the speed of {baseline.name}"
-    if baseline.device != candidate.device:
-        said += f" (device {baseline.device})"
-    said += f" (geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
+    device = f"device {baseline.device}; " if baseline.device != candidate.device else ""
+    said += f" ({device}geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
     errors = [row for series in (candidate, baseline) for row in series.rows if row.error]
     if errors and gate != "none":
         return f"{said}: {verdict}, since batch size {errors[0].batch} has no figure ({errors[0].error})."
@@ -147,8 +147,3 @@ def _sentence(
     interval = _interval(deciding)
     known = f"has the 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "is too noisy for an interval"
     return f"{said}: {verdict}, since {name} {known} at a tolerance of {tolerance_pct:g} %."
-
-
-def times(ratio: float) -> str:
-    """Return a ratio with two decimals, three below 1."""
-    return f"{ratio:.2f}" if ratio >= 1 else f"{ratio:.3f}"

@@ -1,0 +1,107 @@
+"""The tables of notebooks and report: the numbers behind every chart and sentence."""
+
+from helpers import formats
+from helpers.elements import Group, Table
+from helpers.records import Accuracy, Model, Ratio, Region, Row, Series, Sweep
+
+
+def fps(sweep: Sweep) -> Group:
+    """Return the numbers of the chart: the candidate's rows with their ratios, then every other line."""
+    baseline, ratios = sweep.one("baseline"), {ratio.batch: ratio for ratio in sweep.ratios}
+    rows = [_fps_row(row, ratios.get(row.batch), baseline, sweep) for row in sweep.one("candidate").rows]
+    headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "remark"]
+    caption = f"{sweep.one('candidate').name}, {sweep.region} time"
+    if baseline:
+        caption += f", against {baseline.name} on {baseline.device} ({baseline.kind})"
+    if baseline and baseline.kind == "published":
+        caption += "; the uncertainty of the baseline is unknown"
+    return Group([Table(headers, rows, caption), _published(sweep)])
+
+
+def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Sweep) -> list[object]:
+    measured = row.regions.get(sweep.region)
+    latency = measured.latency_ms if measured else None
+    return [
+        row.batch,
+        formats.fps(measured),
+        formats.fps_interval(measured),
+        f"{latency.p50:.2f}" if latency else None,
+        f"{latency.p90:.2f}" if latency and latency.p90 else None,
+        _fps_of(baseline, row.batch, sweep.region) if baseline else None,
+        f"{ratio.ratio:.3f}" if ratio and ratio.ratio else None,
+        formats.span(ratio.interval, 3) if ratio else None,
+        ratio.verdict if ratio and sweep.gate != "none" else "no gate",
+        "; ".join(filter(None, [row.error, row.noise, ratio.remark if ratio and not row.error else None])),
+    ]
+
+
+def _published(sweep: Sweep) -> Table | None:
+    """Return the published lines, which may have more batch sizes, with their sources."""
+    others = [series for series in sweep.series if series.kind == "published"]
+    batches = sorted({row.batch for series in others for row in series.rows})
+    rows = [
+        [formats.label(series, sweep.region), series.device, *(_fps_of(series, batch, sweep.region) for batch in batches), series.source]
+        for series in others
+    ]
+    return Table(["line", "device", *(f"batch {batch}" for batch in batches), "source"], rows, "Published, FPS") if others else None
+
+
+def _fps_of(series: Series, batch: int, region: Region) -> str | None:
+    row = next((row for row in series.rows if row.batch == batch), None)
+    return formats.fps(formats.shown(row, region)[0]) if row else None
+
+
+def accuracy(record: Accuracy) -> Table:
+    """Return top-1 and top-5 of every evaluated stage, and the reference."""
+    rows = [
+        [
+            result.backend,
+            result.precision,
+            f"{result.top1_pct:.2f} %" if result.evaluated else f"not evaluated: {result.reason}",
+            formats.span(result.top1_interval_pct, 2),
+            f"{result.top5_pct:.2f} %" if result.top5_pct is not None else None,
+            record.images if result.evaluated else None,
+            "this run",
+        ]
+        for result in record.results
+    ]
+    if record.reference:
+        reference = record.reference
+        rows.append([f"reference: {reference.name}", None, f"{reference.top1_pct:.2f} %", None, None, None, reference.source])
+    return Table(["backend", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
+
+
+def checks(model: Model) -> Table:
+    """Return the comparison of every converted stage with its reference, batch size by batch size."""
+    rows = [
+        [
+            check.candidate,
+            check.reference,
+            check.batch,
+            None if check.max_abs_diff is None else f"{check.max_abs_diff:.1e}",
+            None if check.spread is None else f"{check.spread:.2g}",
+            None if check.top1_agree_pct is None else f"{check.top1_agree_pct:.1f} %",
+            "same" if check.passed else "REFUSED",
+            check.reason,
+        ]
+        for check in model.checks
+    ]
+    headers = ["candidate", "reference", "batch", "largest difference", "spread of images", "same top-1", "verdict", "reason"]
+    return Table(headers, rows, "Differences of centred log-probabilities")
+
+
+def stages(model: Model) -> Table:
+    """Return the files that the model went through, with what made each."""
+    rows = [
+        [
+            stage.name,
+            stage.file.rpartition("/")[2],
+            stage.opset,
+            formats.size(stage.bytes),
+            stage.command,
+            f"{stage.seconds:.1f}",
+            (stage.sha256 or "")[:16],
+        ]
+        for stage in model.stages
+    ]
+    return Table(["stage", "file", "opset", "size", "made by", "seconds", "sha256"], rows)
