@@ -25,7 +25,8 @@ def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.nd
     with tqdm(total=len(tensors), desc=f"accuracy on {backend.name}", unit="image") as progress:
         for start in range(0, len(tensors), batch_size):
             batch = tensors[start : start + batch_size]
-            best, values = top_k(backend(batch))
+            full = batch if len(batch) == batch_size else np.resize(batch, (batch_size, *batch.shape[1:]))  # only this size was compared
+            best, values = top_k(backend(full)[: len(batch)])
             if start == 0:
                 announce(f"accuracy on {len(tensors)} images", (time.perf_counter() - started) * len(tensors) / len(batch))
             classes.append(best)
@@ -62,7 +63,7 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
     scores, guide = folder / "artefacts" / f"scores_{stage}.npz", folder / "acc_result.json"
     for path in (scores, guide):  # of an earlier evaluation
         path.unlink(missing_ok=True)
-    refusal = model.refusal() if backend.simulated or backend.name == "torch" else model.refusal(backend.label)
+    refusal = backend.refusal(model, [step.settings.batch_size])
     described = {"stage": stage, "backend": backend.describe(), "device": backend.device, "precision": backend.precision}
     reasons = {
         f"refused, {refusal}": refusal,
@@ -115,8 +116,8 @@ def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points:
     floor = reference.top1_pct - margin_points
     verdict = "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
     meaning = {
-        "PASS": f"less than {margin_points:.1f} points below",
-        "FAIL": f"more than {margin_points:.1f} points below",
-        "INCONCLUSIVE": f"too few images to tell whether it is less than {margin_points:.1f} points below",
+        "PASS": f"less than {margin_points:g} points below",
+        "FAIL": f"more than {margin_points:g} points below",
+        "INCONCLUSIVE": f"too few images to tell whether it is less than {margin_points:g} points below",
     }[verdict]
     return verdict, f"{said}: {meaning} the reference, {reference.top1_pct:.2f} % ({reference.name})."

@@ -1,7 +1,8 @@
 """Charts as SVG with alt text."""
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -16,8 +17,9 @@ RC = {"svg.fonttype": "none", "svg.hashsalt": "inference-report", "font.family":
 STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and a marker each
     "candidate": {"color": "#0072b2", "linestyle": "-", "marker": "o", "linewidth": 2},
     "baseline": {"color": "#d55e00", "linestyle": "--", "marker": "s"},
-    "option": {"color": "#666666", "linestyle": ":", "marker": "^"},
+    "option": {"color": "#666666", "linestyle": ":"},
 }
+OPTION_MARKERS = "^vDP"
 
 
 def fps(sweep: Sweep) -> Figure:
@@ -31,7 +33,8 @@ def fps(sweep: Sweep) -> Figure:
     with matplotlib.rc_context(RC):
         canvas = Canvas(figsize=(7.5, 4.2), layout="constrained")
         axes = canvas.subplots()
-        ends = [end for series in sweep.series if (end := _line(axes, series, batches, sweep.region))]
+        markers = itertools.cycle(OPTION_MARKERS)
+        ends = [end for series in sweep.series if (end := _line(axes, series, batches, sweep.region, markers))]
         axes.set_xscale("log", base=2)
         axes.set_xticks(batches, [str(batch) for batch in batches])
         axes.minorticks_off()
@@ -54,13 +57,13 @@ def fps(sweep: Sweep) -> Figure:
     return Figure(svg, alt, caption)
 
 
-def _line(axes, series: Series, batches: Sequence[int], region: Region) -> tuple[int, float, str, str] | None:
+def _line(axes, series: Series, batches: Sequence[int], region: Region, markers: Iterator[str]) -> tuple[int, float, str, str] | None:
     """Draw one series and return where it ends, (batch, value, name, colour); a batch size without a number is a gap."""
     by_batch = {row.batch: formats.shown(row, region)[0] for row in series.rows}
     drawn = [batch for batch in batches if batch in by_batch]
     values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in drawn]
     bars = [_bar(by_batch[batch]) for batch in drawn]
-    style = STYLES[series.role]
+    style = STYLES[series.role] if series.role != "option" else {**STYLES["option"], "marker": next(markers)}
     axes.errorbar(drawn, values, yerr=list(zip(*bars, strict=True)), capsize=3, markersize=5, **style)
     known = [(batch, value) for batch, value in zip(drawn, values, strict=True) if value == value]
     return (*known[-1], formats.label(series, region), style["color"]) if known else None

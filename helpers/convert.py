@@ -54,22 +54,23 @@ def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
     """Compare ONNX Runtime, and the target's backend if it is another, with the reference on real images."""
     settings: Convert = step.settings
     draft: Model = step.record(**converted.body(), checks=[])
-    targets = [Target(threads=settings.threads)]
+    plain = {"threads": settings.threads}
+    targets = [Target(**plain), Target(**{field: getattr(settings, field) for field in Target.model_fields})]
     if settings.model.endswith(".onnx") and importlib.util.find_spec("openvino"):
-        targets.append(Target(backend="openvino", threads=settings.threads))  # a second opinion: the reference is ONNX Runtime too
-    own = Target(**{field: getattr(settings, field) for field in Target.model_fields})
-    if settings.backend not in ("torch", "null") and own not in targets:
-        targets.append(own)
+        targets.append(Target(backend="openvino", **plain))  # a second opinion: the reference is ONNX Runtime too
+    if baseline := settings.live_baseline(settings.threads):
+        targets.append(baseline)
+    distinct = [target for index, target in enumerate(targets) if target not in targets[:index]]
     found = []
-    for target in targets:
+    for target in (target for target in distinct if target.backend not in ("torch", "null")):  # PyTorch is the original
         backend = backends.load(step.folder, draft, target)
         found += parity.compare(
             converted.reference_name,
             converted.reference,
-            backend.label,
+            backend.identity,
             backend,
             images[: parity.IMAGES],
-            parity.batch_sizes(settings.batch_sizes),
+            parity.batch_sizes([*settings.batch_sizes, settings.batch_size]),
             exact=backend.precision == "fp32",
         )
         backend.close()
@@ -80,7 +81,7 @@ def in_words(model: Model) -> Sentence:
     """Return whether the converted model may be used."""
     if model.refusal():
         return Sentence(f"REFUSED: {model.refusal()}. No later step gives it an accuracy or a speed.", "fail")
-    exact = [check for check in model.checks if check.candidate.endswith("fp32")]
+    exact = [check for check in model.checks if "fp32" in check.candidate]
     rough = sorted({check.candidate for check in model.checks if check not in exact})
     batches = ", ".join(str(batch) for batch in sorted({check.batch for check in model.checks}))
     said = f"At batch sizes {batches}, "
@@ -129,7 +130,7 @@ def _run(module, batch: np.ndarray) -> np.ndarray:
 
 def _from_onnx(settings: Convert, name: str, path: Path, images: Tensors) -> Converted:
     source = sources.model_file(settings.model)
-    given, ours, output = export.adopt(source, path, images[:1], settings.output)
+    given, ours, output = export.adopt(source, path, images[:1], settings.onnx.output)
     run = export.original(source)
 
     def reference(image: np.ndarray) -> np.ndarray:

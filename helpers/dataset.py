@@ -89,13 +89,14 @@ def read_labels(path: Path, classes: int | None) -> dict[str, int]:
     """Return image name -> class index of a `val_label.txt`: one `name index` a line."""
     labels, wrong = {}, []
     try:
-        lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:
         raise UserError(f"{path.name} can't be read ({error.strerror}): give a file of lines 'name index'.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        name, _, text = line.strip().rpartition(" ")
+        *name, text = line.strip().rsplit(None, 1)
+        name = "".join(name)
         if not name or not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
             wrong.append(f"line {number} is not 'name index': {line.strip()[:60]!r}")
         elif name in labels:
@@ -103,7 +104,7 @@ def read_labels(path: Path, classes: int | None) -> dict[str, int]:
         elif int(text) < 0 or (classes is not None and int(text) >= classes):
             wrong.append(f"line {number}: class {text} is outside 0..{'' if classes is None else classes - 1}")
         else:
-            labels[name.strip()] = int(text)
+            labels[name] = int(text)
     if wrong:
         more = f" and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
         raise UserError(f"{path.name}, {wrong[0]}{more}: correct the label file.")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from helpers import ROOT
 from helpers.errors import UserError
 
+BIG_BYTES = 2_000_000_000
 HASH_CACHE = ROOT / "reports" / ".hashes.json"
 
 
@@ -75,6 +77,8 @@ def _file_hash(path: Path, cache: dict[str, str]) -> str:
     state = path.stat()
     key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
     if key not in cache:
+        if state.st_size > BIG_BYTES:
+            print(f"hashing {path.name}, {state.st_size / 1e9:.1f} GB: once, then it is remembered", file=sys.stderr, flush=True)
         with path.open("rb") as file:
             cache[key] = hashlib.file_digest(file, "sha256").hexdigest()
     return cache[key]

@@ -1,5 +1,7 @@
 """Numbers and names as text, the same in charts, tables and sentences."""
 
+import math
+
 from helpers.records import Interval, Measured, Region, Row, Series
 
 
@@ -12,7 +14,8 @@ def size(number: int | None) -> str | None:
     """Return bytes in decimal units."""
     if number is None:
         return None
-    return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number / 1e3:.1f} kB"
+    factor, unit = next((pair for pair in ((1e9, "GB"), (1e6, "MB")) if number >= pair[0] / 10), (1e3, "kB"))
+    return f"{number / factor:.1f} {unit}"
 
 
 def span(interval: Interval | None, digits: int) -> str | None:
@@ -21,13 +24,15 @@ def span(interval: Interval | None, digits: int) -> str | None:
 
 
 def fps(measured: Measured | None) -> str | None:
-    """Return images per second with as many decimals as the interval supports."""
-    return f"{measured.images_per_second:.{_digits(measured)}f}" if measured else None
+    """Return images per second with the digits that the interval supports: two of its half-width."""
+    return _rounded(measured.images_per_second, _digits(measured)) if measured else None
 
 
 def fps_interval(measured: Measured | None) -> str | None:
     """Return the interval of images per second, as precisely as `fps`."""
-    return span(measured.interval_fps, _digits(measured)) if measured else None
+    if not measured or not measured.interval_fps:
+        return None
+    return " to ".join(_rounded(end, _digits(measured)) for end in measured.interval_fps)
 
 
 def shown(row: Row, region: Region) -> tuple[Measured | None, Region]:
@@ -43,8 +48,12 @@ def label(series: Series, region: Region) -> str:
 
 
 def _digits(measured: Measured) -> int:
-    """Return how many decimals the interval supports: the last one shown is within its half-width."""
+    """Return the decimal place to round to; -1 is to tens."""
     if not measured.interval_fps:
         return 1
     half = (measured.interval_fps[1] - measured.interval_fps[0]) / 2
-    return 0 if half >= 1 else 1 if half >= 0.1 else 2
+    return 1 - math.floor(math.log10(half)) if half > 0 else 1
+
+
+def _rounded(number: float, digits: int) -> str:
+    return f"{round(number, digits):.{max(digits, 0)}f}"

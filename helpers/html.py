@@ -1,5 +1,6 @@
 """Executed notebook -> one self-contained HTML file; all runs -> one index. No script, no network reference."""
 
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
@@ -8,17 +9,22 @@ from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-from helpers import files, records, steps
+from helpers import files, formats, records, steps
 from helpers.errors import UserError
-from helpers.formats import times
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(notebook: Path, page: Path) -> None:
-    """Write the HTML page of an executed notebook; cells tagged `skip` are left out, code of cells tagged `hide` too."""
+def render(notebook: Path, page: Path, title: str = "") -> None:
+    """Write the HTML page of an executed notebook; cells tagged `skip` are left out, code of cells tagged `hide` too.
+
+    `title` takes the place of the notebook's own heading.
+    """
     executed = nbformat.read(notebook, as_version=4)
-    heading = next(cell.source for cell in executed.cells if cell.cell_type == "markdown")
+    first = next(cell for cell in executed.cells if cell.cell_type == "markdown")
+    heading, _, rest = first.source.partition("\n")
+    title = title or heading.lstrip("# ")
+    first.source = f"# {escape(title)}\n{rest}"
     skipped = {tag for cell in executed.cells for tag in cell.metadata.get("tags", []) if "skip" in cell.metadata.tags}
     config = Config()
     config.TagRemovePreprocessor.enabled = True
@@ -33,7 +39,7 @@ def render(notebook: Path, page: Path) -> None:
         exclude_anchor_links=True,
     )
     resources = {
-        "title": heading.splitlines()[0].lstrip("# "),
+        "title": title,
         "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
         "footer": f"Run {notebook.parent.name}, notebook {notebook.stem}. This page holds no script and loads nothing.",
     }
@@ -43,7 +49,7 @@ def render(notebook: Path, page: Path) -> None:
 
 def write_index(reports: Path) -> None:
     """Write `index.html`: one row for each run below a folder, made from the records alone."""
-    rows = [_index_row(path.parent) for path in reports.glob("*/data.json")]
+    rows = [_index_row(path.parent) for path in reports.glob("*/1_prepare_data.html")]
     rows.sort(key=lambda row: row["texts"][0], reverse=True)
     jinja = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
     page = jinja.get_template("index_of_runs.html.j2")
@@ -51,35 +57,25 @@ def write_index(reports: Path) -> None:
 
 
 def _index_row(run: Path) -> dict:
-    """Return what the index says of one run; a record that is missing or of another version leaves its cells empty."""
-    data, _, accuracy, sweep, report = (_record(kind, run) for kind in records.KINDS)
-    candidate = sweep.one("candidate") if sweep else None
-    points = (
-        [(row.regions[sweep.region].images_per_second, row.batch) for row in candidate.rows if sweep.region in row.regions] if sweep else []
-    )
-    best, batch = max(points, default=(None, ""))
-    top1 = accuracy.results[0].top1_pct if accuracy else None
-    simulated = " (simulated device)" if candidate and candidate.kind == "simulated" else ""
+    """Return what the index says of one run; records that are missing, foreign or not made from each other leave it empty."""
+    try:
+        _, _, accuracy, sweep = steps.load_inputs(records.Report, run)
+        report = steps.load(records.Report, run)
+    except UserError:
+        return {"run": run.name, "link": "", "texts": [""] * 3, "numbers": [""] * 4, "verdict": "not finished"}
+    candidate, top1 = sweep.one("candidate"), accuracy.results[0].top1_pct
+    points = [(row.regions[sweep.region], row.batch) for row in candidate.rows if sweep.region in row.regions]
+    best, batch = max(points, key=lambda point: point[0].images_per_second, default=(None, ""))
+    device = f"{candidate.device} (simulated device)" if candidate.kind == "simulated" else candidate.device
     return {
         "run": run.name,
-        "link": quote(f"{run.name}/report.html") if (run / "report.html").is_file() else "",
-        "texts": [
-            (report or data).created_utc[:16].replace("T", " ") if report or data else "",
-            candidate.name if candidate else "",
-            f"{candidate.device}{simulated}" if candidate else "",
-        ],
+        "link": quote(f"{run.name}/report.html"),
+        "texts": [report.created_utc[:16].replace("T", " "), candidate.name, device],
         "numbers": [
-            f"{best:.1f}" if best else "",
+            formats.fps(best) or "",
             batch,
-            times(sweep.geomean_ratio) if sweep and sweep.geomean_ratio else "",
+            formats.times(sweep.geomean_ratio) if sweep.geomean_ratio else "",
             f"{top1:.2f} %" if top1 is not None else "",
         ],
-        "verdict": report.verdict.replace("NONE", "no verdict") if report else "not finished",
+        "verdict": report.verdict.replace("NONE", "no verdict"),
     }
-
-
-def _record(kind: type[records.Record], run: Path) -> records.Record | None:
-    try:
-        return steps.load(kind, run)
-    except UserError:
-        return None

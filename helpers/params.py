@@ -11,13 +11,14 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from helpers import ROOT, sources, strict_yaml
 from helpers.errors import ParameterError
 from helpers.preprocess import Preprocess
 
 BASELINES = ROOT / "params" / "baselines"
+LIVE = ("torch", "onnxruntime", "openvino")  # backends that can be measured beside the candidate
 BackendName = Literal["onnxruntime", "openvino", "torch", "null"]
 
 
@@ -28,7 +29,7 @@ def _distinct(sizes: list[int]) -> list[int]:
 
 
 def _seeded(checkpoint: str) -> str:
-    if checkpoint.startswith("random") and not re.fullmatch(r"random:\d+", checkpoint):
+    if checkpoint.partition(":")[0] == "random" and not re.fullmatch(r"random:\d+", checkpoint):
         raise ValueError("random weights are written random:<seed>, for example random:0")
     return checkpoint
 
@@ -46,8 +47,17 @@ def _made(images: str) -> str:
     return images
 
 
-BatchSizes = Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=1), AfterValidator(_distinct)]
+def _known_baseline(name: str) -> str:
+    published = sorted(path.stem for path in BASELINES.glob("*.yaml"))
+    if name not in ("none", *LIVE, *published):
+        raise ValueError(f"{name!r} is neither none, a live backend ({', '.join(LIVE)}) nor one of {published}")
+    return name
+
+
+BatchSize = Annotated[int, Field(gt=0)]
+BatchSizes = Annotated[list[BatchSize], Field(min_length=1), AfterValidator(_distinct)]
 Checkpoint = Annotated[str, Field(min_length=1), AfterValidator(_seeded)]
+Baseline = Annotated[str, AfterValidator(_known_baseline)]
 RunName = Annotated[str, AfterValidator(_run_name)]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -63,11 +73,12 @@ class Settings(BaseModel):
 
 
 class Onnx(Settings):
-    """How PyTorch becomes ONNX."""
+    """How PyTorch becomes ONNX, and what an ONNX file that the user brings gives."""
 
     exporter: Literal["legacy", "dynamo"] = "legacy"  # dynamo: fewer nodes, ten times slower to export
     opset: Annotated[int, Field(ge=11, le=23)] = 17  # from 17 on LayerNormalization is one node
     simplify: bool = True  # by onnxslim
+    output: Literal["auto", "logits", "probabilities"] = "auto"  # of a user's file; auto looks
 
 
 class Reference(Settings):
@@ -94,6 +105,16 @@ class Target(Settings):
         if self.backend != "null" and importlib.util.find_spec(self.backend) is None:
             raise ValueError(f"backend {self.backend} is not installed: pip install -e '.[{self.backend}]' or choose another")
         return self
+
+
+class Baselined(Settings):
+    """What the candidate is held against."""
+
+    baseline: Baseline = "torch"
+
+    def live_baseline(self, threads: int) -> Target | None:
+        """Return what is measured beside the candidate, None when the baseline is published or there is none."""
+        return Target(backend=self.baseline, threads=threads) if self.baseline in LIVE else None
 
 
 class PrepareData(Settings):
@@ -124,15 +145,15 @@ class PrepareData(Settings):
         return images + ([sources.existing("labels", self.labels)] if self.labels else []) + sources.model_files(self.model)
 
 
-class Convert(Target):
+class Convert(Target, Baselined):
     """Parameters of 2_convert."""
 
     run: RunName = "dev"
     model: Text = "demo/conformer_fmnist.py"
     checkpoint: Checkpoint = "demo/conformer_fmnist.pth"
-    output: Literal["auto", "logits", "probabilities"] = "auto"
     onnx: Onnx = Onnx()
     batch_sizes: BatchSizes = [1, 4, 8, 16, 32, 64]
+    batch_size: BatchSize = 64
 
     def files(self) -> list[Path]:
         trained = not self.model.endswith(".onnx") and not self.checkpoint.startswith("random:")
@@ -143,29 +164,20 @@ class Accuracy(Target):
     """Parameters of 3_accuracy."""
 
     run: RunName = "dev"
-    batch_size: Annotated[int, Field(gt=0)] = 64
+    batch_size: BatchSize = 64
     reference: Annotated[Reference | None, BeforeValidator(lambda value: value or None)] = None
     margin_points: Annotated[float, Field(gt=0)] = 0.5
 
 
-class BatchSweep(Target):
+class BatchSweep(Target, Baselined):
     """Parameters of 4_batch_sweep."""
 
     run: RunName = "dev"
     batch_sizes: BatchSizes = [1, 4, 8, 16, 32, 64]
-    baseline: str = "torch"
     profile: Literal["quick", "standard"] = "quick"
     gate: Literal["auto", "none", "rows", "geomean", "best"] = "auto"
     tolerance_pct: Annotated[float, Field(ge=0, lt=100)] = 5.0
     seed: Annotated[int, Field(ge=0)] = 0
-
-    @field_validator("baseline")
-    @classmethod
-    def _known_baseline(cls, name: str) -> str:
-        published = sorted(path.stem for path in BASELINES.glob("*.yaml"))
-        if name not in ["none", "torch", "onnxruntime", "openvino", *published]:
-            raise ValueError(f"{name!r} is neither none, a live backend (torch, onnxruntime, openvino) nor one of {published}")
-        return name
 
     def files(self) -> list[Path]:
         published = BASELINES / f"{self.baseline}.yaml"
@@ -225,8 +237,8 @@ def read(path: Path, overrides: dict[str, str]) -> Run:
 
 
 def _words(annotation: Any) -> set:
-    """Return the types and literal words that a field's annotation is made of."""
-    parts = typing.get_args(annotation)
+    """Return the types and literal words that a field's annotation is made of; what a list or mapping holds is not looked at."""
+    parts = () if typing.get_origin(annotation) in (dict, list) else typing.get_args(annotation)
     return set().union(*map(_words, parts)) if parts else {annotation}
 
 

@@ -3,6 +3,7 @@
 Units are in the names. A point that failed has `error` text and nulls. Paths are relative to the run folder.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +29,7 @@ class Record(Body):
     INPUTS: ClassVar[tuple[type["Record"], ...]] = ()
     PACKAGES: ClassVar[tuple[str, ...]] = ()
     ON_DEVICE: ClassVar[bool] = True  # the result depends on the machine
+    QUOTES_INPUTS: ClassVar[bool] = False  # the result repeats the figures of its inputs, not only depends on what made them
 
     schema_number: int = Field(1, alias="schema")
     run: str
@@ -142,7 +144,7 @@ class Model(Record):
             raise UserError(f"this run has no {format} model: choose a backend that runs {self.stages[-1].format}.")
         return found[-1]
 
-    def refusal(self, candidate: str = "", batches: tuple[int, ...] = ()) -> str | None:
+    def refusal(self, candidate: str = "", batches: Sequence[int] = ()) -> str | None:
         """Return why the converted model must not be used, None when it may be.
 
         `candidate` and `batches` say what is to be used, as the checks name it: what was never compared is refused too.
@@ -152,9 +154,9 @@ class Model(Record):
             return failed[0]
         compared = {check.batch for check in self.checks if check.candidate == candidate}
         if candidate and not compared:
-            return f"{candidate} was not compared with the original: run 2_convert with it"
+            return f"{candidate} was not compared with the original: run 2_convert with the same parameters"
         unknown = [str(batch) for batch in batches if batch not in compared]
-        return f"{candidate} was not compared at batch {', '.join(unknown)}: run 2_convert with these batch_sizes" if unknown else None
+        return f"{candidate} was not compared at batch {', '.join(unknown)}: run 2_convert with the same parameters" if unknown else None
 
 
 class Result(Body):
@@ -224,7 +226,7 @@ class Row(Body):
     batch: int
     regions: dict[Region, Measured]
     load_seconds: float | None = None
-    first_call_ms: float | None = None
+    first_call_ms: float | None = None  # the first call after loading, one image
     peak_memory_bytes: int | None = None
     noise: str | None = None
     error: str | None = None
@@ -272,6 +274,7 @@ class Report(Record):
     STEP = "5_report"
     INPUTS = (Data, Model, Accuracy, Sweep)
     ON_DEVICE = False
+    QUOTES_INPUTS = True
 
     title: str
     verdict: Verdict

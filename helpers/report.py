@@ -14,7 +14,7 @@ def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, st
         return "FAIL", f"FAIL: the converted model is refused, since {model.refusal()}; it has neither an accuracy nor a speed."
     given = [accuracy.verdict, sweep.verdict]
     worst = next((verdict for verdict in ("FAIL", "INCONCLUSIVE", "PASS") if verdict in given), "NONE")
-    word = "No verdict was asked for" if worst == "NONE" else worst
+    word = "No verdict" if worst == "NONE" else worst
     return worst, f"{word}: {accuracy.sentence} {sweep.sentence}"
 
 
@@ -51,18 +51,19 @@ def chain(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Table:
     return Table(["link", "what", "made from", "sha256 (first 12)"], rows)
 
 
-def opening(title: str, data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group:
+def opening(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group:
     """Return the first lines of the report: what it is of, what must be known before any number, the verdict and its reasons."""
     candidate, worst = sweep.one("candidate"), verdict(model, accuracy, sweep)[0]
-    words = {"NONE": "not asked for"}
-    parts = f"accuracy {words.get(accuracy.verdict, accuracy.verdict)}, speed {words.get(sweep.verdict, sweep.verdict)}"
+    said = [
+        f"{name} {given.replace('NONE', 'without a verdict')}" for name, given in (("accuracy", accuracy.verdict), ("speed", sweep.verdict))
+    ]
     refusal = model.refusal()
     return Group(
         [
-            Sentence(f"{title}: {model.name} with {data.images} images, {candidate.backend} on {candidate.device}."),
+            Sentence(f"{model.name} with {data.images} images, {candidate.backend} on {candidate.device}."),
             banner(sweep, model),
-            Sentence(f"{'No verdict' if worst == 'NONE' else worst}: {'the converted model is refused' if refusal else parts}.", worst),
-            Sentence(f"The converted model is another one: {refusal}.", "fail") if refusal else None,
+            Sentence("No verdict." if worst == "NONE" else f"{worst}: {', '.join(said)}.", worst),
+            Sentence(f"The converted model is refused: {refusal}.", "fail") if refusal else None,
             Sentence(accuracy.sentence, accuracy.verdict),
             Sentence(sweep.sentence, sweep.verdict),
             _differences(data),

@@ -99,14 +99,14 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
     executed, page = folder / f"{name}.ipynb", folder / f"{name.replace('5_', '')}.html"
     started = time.monotonic()
     if not force and _is_current(name, settings, folder):
-        html.render(executed, page)
+        html.render(executed, page, settings.title if name == "5_report" else "")
         print(f"{name:16} unchanged")
         return 0
-    for stale in (folder / records.KINDS[NAMES.index(name)].file_name(), page, executed):
-        stale.unlink(missing_ok=True)  # what fails must not leave an older result
+    for stale in (records.KINDS[NAMES.index(name)].file_name(), page.name, executed.name, "report.json", "report.html"):
+        (folder / stale).unlink(missing_ok=True)  # what fails must not leave an older result, nor a report of one
     code, failure = _papermill(name, settings, executed)
     if executed.is_file():
-        html.render(executed, page)
+        html.render(executed, page, settings.title if name == "5_report" else "")
     print(f"{name:16} {time.monotonic() - started:6.1f} s{'  failed' if failure else ''}", flush=True)
     if failure:
         print(f"{failure}\nsee {_shown(page)}", file=sys.stderr)

@@ -50,7 +50,10 @@ def _bases(config: Path) -> list[Path]:
     found = []
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(isinstance(name, ast.Name) and name.id == "_base_" for name in node.targets):
-            named = ast.literal_eval(node.value)
+            try:
+                named = ast.literal_eval(node.value)
+            except ValueError:  # computed: only mmcv can tell, and does
+                continue
             bases = [config.parent / base for base in ([named] if isinstance(named, str) else named)]
             found += [path for base in bases if base.is_file() for path in [base, *_bases(base)]]
     return found

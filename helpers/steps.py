@@ -84,7 +84,7 @@ def fingerprint(kind: type[Record], settings: Settings, inputs: tuple[Record, ..
     hashes = files.sha256_many(settings.files())
     parts = {
         "params": settings.model_dump(mode="json", exclude={"run"}),
-        "inputs": [record.fingerprint for record in inputs],
+        "inputs": [record.model_dump_json() if kind.QUOTES_INPUTS else record.fingerprint for record in inputs],
         "files": [hashes[path] for path in settings.files()],
         "code": _code_hash(kind),
         "packages": environment.versions(kind.PACKAGES),

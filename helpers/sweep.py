@@ -1,15 +1,17 @@
 """The series of a batch sweep: the candidate, and a baseline measured beside it or published."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
 from helpers import backends, baselines, timing
 from helpers.backends import Backend
-from helpers.params import BASELINES, BatchSweep, Target
+from helpers.params import BASELINES, BatchSweep
 from helpers.progress import announce
 from helpers.records import Data, Model, Row, Series
 from helpers.steps import Step
@@ -23,26 +25,28 @@ def measure(step: Step, data: Data, model: Model) -> list[Series]:
     """Return the candidate's series first, then the baseline's; a refused model has a reason instead of numbers."""
     settings: BatchSweep = step.settings
     published = BASELINES / f"{settings.baseline}.yaml"
-    targets = [settings]
-    if settings.baseline != "none" and not published.is_file():
-        targets.append(Target(backend=settings.baseline, threads=settings.threads))
-    loaded, load_seconds = [], []
+    targets = [target for target in (settings, settings.live_baseline(settings.threads)) if target]
+    images = pool(Tensors.of(step.folder, data))
+    loaded, starts = [], []
     for target in targets:
         started = time.perf_counter()
         loaded.append(backends.load(step.folder, model, target))
-        load_seconds.append(round(time.perf_counter() - started, 3))
+        starts.append(_start(loaded[-1], time.perf_counter() - started, images[:1]))
     sizes = np.random.default_rng(settings.seed).permutation(settings.batch_sizes).tolist()
-    refused = {backend: _refusal(backend, model, settings) for backend in loaded}
+    refused = {backend: backend.refusal(model, settings.batch_sizes) for backend in loaded}
     useful = [backend for backend in loaded if not refused[backend]] if not refused[loaded[0]] else []
-    rows = _measure(useful, pool(Tensors.of(step.folder, data)), sizes, timing.PROFILES[settings.profile])
+    profile = timing.PROFILES[settings.profile]
+    seconds = [profile.expected_seconds(start.call_seconds, sizes) for start in starts]
+    announce(f"batch sizes {settings.batch_sizes}", sum(seconds) if useful else 0)
+    rows = _measure(useful, images, sizes, profile)
     for backend in loaded:
         if backend not in useful:
             reason = f"refused: {refused[backend] or refused[loaded[0]]}"
             rows[backend] = [Row(batch=batch, regions={}, error=reason) for batch in settings.batch_sizes]
     roles = ["candidate", "baseline"]
     measured = [
-        _series(backend, role, _with_load(rows[backend], seconds), settings)
-        for backend, role, seconds in zip(loaded, roles, load_seconds, strict=False)
+        _series(backend, role, [start.put_into(row) for row in rows[backend]], settings)
+        for backend, role, start in zip(loaded, roles, starts, strict=False)
     ]
     for backend in loaded:
         backend.close()
@@ -62,6 +66,30 @@ def rotate(images: np.ndarray, batch: int) -> Iterator[np.ndarray]:
     return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a backend took to start: to load its model, for its first call, and for its second, all on one image."""
+
+    load_seconds: float
+    first_call_seconds: float
+    call_seconds: float
+
+    def put_into(self, row: Row) -> Row:
+        """Return a row with the start in it; a row that failed stays as it is."""
+        known = {"load_seconds": round(self.load_seconds, 3), "first_call_ms": 1000 * self.first_call_seconds}
+        return row if row.error else row.model_copy(update=known)
+
+
+def _start(backend: Backend, load_seconds: float, image: np.ndarray) -> Start:
+    times = []
+    for _ in range(2):
+        started = time.perf_counter()
+        with contextlib.suppress(Exception):  # runtimes share no base class; the measurement itself records what is wrong
+            backend(image)
+        times.append(time.perf_counter() - started)
+    return Start(load_seconds, *times)
+
+
 class Failed(Exception):
     """A backend that raised while it was measured, and what it said."""
 
@@ -70,17 +98,9 @@ class Failed(Exception):
         super().__init__((str(error).strip() or type(error).__name__).splitlines()[0][:200])
 
 
-def _refusal(backend: Backend, model: Model, settings: BatchSweep) -> str | None:
-    """Return why a backend gets no figure: the conversion failed a check, or this was never compared with the original."""
-    if backend.simulated or backend.name == "torch":  # PyTorch is the original
-        return model.refusal()
-    return model.refusal(backend.label, tuple(settings.batch_sizes))
-
-
 def _measure(loaded: list[Backend], images: np.ndarray, sizes: list[int], profile: timing.Profile) -> dict[Backend, list[Row]]:
     """Return each backend's rows in order of batch size; where one fails it has the error, and the other is measured alone."""
     rows: dict[Backend, list[Row]] = {backend: [] for backend in loaded}
-    announce(f"batch sizes {sizes}", sum(_estimate(backend, images[:1], sizes, profile) for backend in loaded))
     for batch in tqdm(sizes, desc="batch sizes", unit="point"):
         left = list(loaded)
         while left:
@@ -93,21 +113,9 @@ def _measure(loaded: list[Backend], images: np.ndarray, sizes: list[int], profil
             for backend, point in zip(left, points, strict=True):
                 measured = {backend.region: point.measured()}
                 noise = None if len(point.blocks) >= profile.blocks else f"time limit: {len(point.blocks)} of {profile.blocks} blocks"
-                rows[backend].append(Row(batch=batch, regions=measured, first_call_ms=1000 * point.first_call, noise=noise))
+                rows[backend].append(Row(batch=batch, regions=measured, noise=noise))
             break
     return {backend: sorted(own, key=lambda row: row.batch) for backend, own in rows.items()}
-
-
-def _estimate(backend: Backend, image: np.ndarray, sizes: list[int], profile: timing.Profile) -> float:
-    """Return about how many seconds a backend's points will take, from its second call on one image."""
-    try:
-        backend(image)
-        started = time.perf_counter()
-        backend(image)
-    except Exception:  # runtimes share no base class; the measurement itself records what is wrong
-        return 0.0
-    call = time.perf_counter() - started
-    return sum(min(max(profile.seconds, profile.blocks * call * batch), profile.limit_seconds) for batch in sizes)
 
 
 def _call(backend: Backend, batches: Iterator[np.ndarray]) -> Callable[[], None]:
@@ -118,10 +126,6 @@ def _call(backend: Backend, batches: Iterator[np.ndarray]) -> Callable[[], None]
             raise Failed(backend, error) from error
 
     return run
-
-
-def _with_load(rows: list[Row], seconds: float) -> list[Row]:
-    return [row if row.error else row.model_copy(update={"load_seconds": seconds}) for row in rows]
 
 
 def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep) -> Series:

@@ -1,7 +1,7 @@
 """The tables of notebooks and report: the numbers behind every chart and sentence."""
 
 from helpers import formats
-from helpers.elements import Group, Table
+from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Model, Ratio, Region, Row, Series, Sweep
 
 
@@ -12,10 +12,20 @@ def fps(sweep: Sweep) -> Group:
     headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "remark"]
     caption = f"{sweep.one('candidate').name}, {sweep.region} time"
     if baseline:
-        caption += f", against {baseline.name} on {baseline.device} ({baseline.kind})"
+        caption += f", against {baseline.name} ({baseline.kind}; device {baseline.device})"
     if baseline and baseline.kind == "published":
         caption += "; the uncertainty of the baseline is unknown"
-    return Group([Table(headers, rows, caption), _published(sweep)])
+    return Group([Table(headers, rows, caption), _summary(sweep), _published(sweep)])
+
+
+def _summary(sweep: Sweep) -> Sentence | None:
+    """Return the means of the ratios, and what the candidate took to start."""
+    started = next((row for row in sweep.one("candidate").rows if row.load_seconds is not None), None)
+    parts = [f"Loading the model took {started.load_seconds:.2f} s and its first call {started.first_call_ms:.1f} ms."] if started else []
+    if sweep.geomean_ratio and sweep.best_over_best_ratio:
+        means = f"{formats.times(sweep.geomean_ratio)}; best batch over best batch {formats.times(sweep.best_over_best_ratio)}"
+        parts.insert(0, f"Geometric mean of the ratios {means}.")
+    return Sentence(" ".join(parts)) if parts else None
 
 
 def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Sweep) -> list[object]:
@@ -30,9 +40,17 @@ def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Swee
         _fps_of(baseline, row.batch, sweep.region) if baseline else None,
         f"{ratio.ratio:.3f}" if ratio and ratio.ratio else None,
         formats.span(ratio.interval, 3) if ratio else None,
-        ratio.verdict if ratio and sweep.gate != "none" else "no gate",
-        "; ".join(filter(None, [row.error, row.noise, ratio.remark if ratio and not row.error else None])),
+        "no gate" if sweep.gate == "none" else ratio.verdict.replace("NONE", "") if ratio else None,
+        _remark(row, ratio, baseline),
     ]
+
+
+def _remark(row: Row, ratio: Ratio | None, baseline: Series | None) -> str:
+    """Return what is to be known of a row: why it or its baseline has no figure, or what is odd about them."""
+    theirs = next((other for other in baseline.rows if other.batch == row.batch), None) if baseline else None
+    if row.error or (theirs and theirs.error):
+        return row.error or f"baseline: {theirs.error}"
+    return "; ".join(filter(None, [row.noise, ratio.remark if ratio else None]))
 
 
 def _published(sweep: Sweep) -> Table | None:
@@ -80,14 +98,25 @@ def checks(model: Model) -> Table:
             check.batch,
             None if check.max_abs_diff is None else f"{check.max_abs_diff:.1e}",
             None if check.spread is None else f"{check.spread:.2g}",
+            None if check.cosine_min is None else f"{check.cosine_min:.6f}",
             None if check.top1_agree_pct is None else f"{check.top1_agree_pct:.1f} %",
             "same" if check.passed else "REFUSED",
             check.reason,
         ]
         for check in model.checks
     ]
-    headers = ["candidate", "reference", "batch", "largest difference", "spread of images", "same top-1", "verdict", "reason"]
-    return Table(headers, rows, "Differences of centred log-probabilities")
+    headers = [
+        "candidate",
+        "reference",
+        "batch",
+        "largest difference",
+        "of images",
+        "least cosine",
+        "same top-1",
+        "verdict",
+        "reason",
+    ]
+    return Table(headers, rows, "Centred log-probabilities: how much they differ, how much those of two images do, and in which direction")
 
 
 def stages(model: Model) -> Table:

@@ -22,6 +22,10 @@ class Profile:
     limit_seconds: float  # after so long a point ends as it is, with too few blocks for an interval
     block_seconds: float = 0.05
 
+    def expected_seconds(self, call: float, batch_sizes: list[int]) -> float:
+        """Return about how long one backend's points take when one image takes `call` seconds."""
+        return sum(min(max(self.seconds, self.blocks * call * batch), self.limit_seconds) for batch in batch_sizes)
+
 
 PROFILES = {"quick": Profile(30, 1.5, 2.0, 20.0), "standard": Profile(30, 10.0, 30.0, 240.0)}
 MINIMUM_BLOCKS = 30  # fewer say too little of their own spread
@@ -32,7 +36,6 @@ class Point:
     """What one backend did at one batch size; times in seconds."""
 
     batch: int
-    first_call: float = 0.0
     calls_per_block: int = 1
     blocks: list[float] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
@@ -75,14 +78,14 @@ def half_width(blocks: np.ndarray, level: float = 0.95) -> float:
     return float(stats.t.ppf((1 + level) / 2, independent - 1)) * error / float(blocks.mean())
 
 
-def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float]) -> tuple[float, float]:
-    """Run at least 10 calls, or until the profile's limit; return (seconds of the first call, seconds of the fastest)."""
+def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float]) -> float:
+    """Run at least 10 calls, or until the profile's limit; return the seconds of the fastest."""
     times = []
     while not times or (len(times) < 10 and sum(times) < profile.warm_up_seconds):
         started = clock()
         run()
         times.append(clock() - started)
-    return times[0], min(times)
+    return min(times)
 
 
 def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter) -> list[Point]:
@@ -92,8 +95,8 @@ def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clo
     """
     points = []
     for run in runs:
-        first, fastest = warm_up(run, profile, clock)
-        points.append(Point(batch, first, max(1, math.ceil(profile.block_seconds / max(fastest, 1e-6)))))
+        fastest = warm_up(run, profile, clock)
+        points.append(Point(batch, max(1, math.ceil(profile.block_seconds / max(fastest, 1e-6)))))
     order, started = list(range(len(runs))), clock()
     for turn in itertools.cycle([*order, *reversed(order)]):
         point, run = points[turn], runs[turn]

@@ -28,10 +28,10 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
     baseline = next((one for one in series if one.role == "baseline"), None)
     region = _region(candidate, baseline)
     failed = [row for row in candidate.rows if row.error]
-    if len(failed) == len(candidate.rows):
-        return Judged(region, [], None, None, "none", "FAIL", f"No throughput: {failed[0].error}.")
+    if failed and (baseline is None or len(failed) == len(candidate.rows)):
+        return Judged(region, [], None, None, "none", "FAIL", f"No throughput at batch size {_batches(failed)}: {failed[0].error}.")
     if baseline is None:
-        return Judged(region, [], None, None, "none", "NONE", "No baseline was asked for.")
+        return Judged(region, [], None, None, "none", "NONE", f"{candidate.name} was measured; no baseline was asked for.")
     if gate == "auto":
         gate = _default_gate(candidate, baseline)
     floor = 1 - tolerance_pct / 100
@@ -42,19 +42,25 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
     geomean = _mean(known) if known else None
     best = _log_ratio(_best(candidate.rows, region), _best(baseline.rows, region), region)
     deciding = {"geomean": geomean, "best": best}.get(gate)
-    if gate == "none" or geomean is None:
-        verdict: Verdict = "NONE"
-    elif failed:
-        verdict = "FAIL"
+    if failed:
+        verdict: Verdict = "FAIL"
+    elif gate == "none":
+        verdict = "NONE"
     elif any(row.error for row in baseline.rows):
         verdict = "INCONCLUSIVE"
+    elif geomean is None:
+        verdict = "NONE"
     elif gate == "rows":
-        given = [ratio.verdict for ratio in ratios]
-        verdict = next((worst for worst in ("FAIL", "INCONCLUSIVE", "NONE") if worst in given), "PASS")
+        given = [ratio.verdict for ratio in ratios if ratio.ratio]
+        verdict = next((worst for worst in ("FAIL", "INCONCLUSIVE") if worst in given), "PASS")
     else:
         verdict = _verdict(deciding, floor)
     sentence = _sentence(candidate, baseline, gate, verdict, deciding, geomean, len(known), tolerance_pct)
     return Judged(region, ratios, *(math.exp(v[0]) if v else None for v in (geomean, best)), gate, verdict, sentence)
+
+
+def _batches(rows: list[Row]) -> str:
+    return ", ".join(str(row.batch) for row in rows)
 
 
 def _default_gate(candidate: Series, baseline: Series) -> str:
@@ -108,7 +114,7 @@ def _verdict(value: tuple[float, float], floor: float) -> Verdict:
 
 def _ratio(batch: int, value: tuple[float, float] | None, baseline: Series, region: Region, floor: float) -> Ratio:
     if value is None:
-        return Ratio(batch=batch, ratio=None, interval=None, verdict="NONE", remark=f"no {region} figure of both")
+        return Ratio(batch=batch, ratio=None, interval=None, verdict="NONE", remark=f"no {region} figure of both at this batch size")
     remark = "the baseline breaks its own trend here" if _breaks_trend(baseline, batch, region) else ""
     if not _interval(value):
         remark = "too noisy for an interval"
@@ -131,18 +137,22 @@ def _sentence(
     rows: int,
     tolerance_pct: float,
 ) -> str:
+    errors = [row for series in (candidate, baseline) for row in series.rows if row.error]
+    because = f"since batch size {_batches(errors)} has no figure ({errors[0].error})" if errors else ""
     if geomean is None:
-        return f"{candidate.name} was measured, but at no batch size in the same region as {baseline.name}, so there is no ratio."
+        why = because or f"since {baseline.name} has no figure in the same region at the same batch size"
+        return f"{candidate.name} was measured, but there is no ratio, {why}."
     said = f"{candidate.name} on {candidate.device} runs at {times(math.exp(geomean[0]))} times the speed of {baseline.name}"
     device = f"device {baseline.device}; " if baseline.device != candidate.device else ""
     said += f" ({device}geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
-    errors = [row for series in (candidate, baseline) for row in series.rows if row.error]
+    if verdict == "FAIL" and any(row.error for row in candidate.rows):
+        return f"{said}: FAIL, {because}."
     if errors and gate != "none":
-        return f"{said}: {verdict}, since batch size {errors[0].batch} has no figure ({errors[0].error})."
+        return f"{said}: {verdict}, {because}."
     if gate == "none":
         return f"{said}; no gate was set, so this is no verdict."
     if gate == "rows":
-        return f"{said}: {verdict}, every batch size judged at a tolerance of {tolerance_pct:g} %."
+        return f"{said}: {verdict}, each of these judged at a tolerance of {tolerance_pct:g} %."
     name = "this mean" if gate == "geomean" else f"best batch over best batch, {times(math.exp(deciding[0]))},"
     interval = _interval(deciding)
     known = f"has the 95 % interval {interval[0]:.3f} to {interval[1]:.3f}" if interval else "is too noisy for an interval"

@@ -44,6 +44,11 @@ def test_the_manifest_survives_its_file(image_folder, label_file, tmp_path):
     np.testing.assert_array_equal(again.labels, manifest.labels)
 
 
+def test_labels_may_be_separated_by_tabs_and_begin_with_a_byte_order_mark(image_folder, label_file):
+    label_file.write_text("\ufeff" + label_file.read_text().replace(" ", "\t"), encoding="utf-8")
+    assert dataset.read(image_folder, str(label_file), 3).labels.tolist() == [index % 3 for index in range(20)]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -1,6 +1,7 @@
 import re
 
 import nbformat
+import numpy as np
 import pytest
 
 from helpers import charts, html
@@ -17,7 +18,7 @@ HOSTILE = '<script>alert("x")</script>&\u202e"'
         Sentence(HOSTILE, HOSTILE),
         Figure("<svg></svg>", HOSTILE, HOSTILE),
         Table([HOSTILE], [[HOSTILE]], HOSTILE),
-        Gallery([], [], HOSTILE),
+        Gallery(np.zeros((1, 4, 4, 3), np.uint8), [HOSTILE], HOSTILE),
         Text(HOSTILE),
         Group([Sentence(HOSTILE)]),
     ],
@@ -92,7 +93,7 @@ def test_the_chart_says_its_numbers_in_its_alt_text_and_starts_at_zero():
     figure = charts.fps(sweep_of())
     assert figure.alt == (
         "mine <b> runs at 1.50 × theirs. "
-        "mine <b>: batch 1 100, batch 8 failed, batch 64 300; theirs: batch 1 90.0, batch 8 95.0, batch 64 99.0."
+        "mine <b>: batch 1 100.0, batch 8 failed, batch 64 300.0; theirs: batch 1 90.00, batch 8 95.00, batch 64 99.00."
     )
     assert "mine &lt;b&gt; runs at 1.50 × theirs" in figure.svg
     assert ">0<" in figure.svg.replace(" ", "")
@@ -106,6 +107,7 @@ def test_the_index_lists_every_run_and_survives_foreign_records(tmp_path):
     for name in ("a<b>", "second"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "data.json").write_text("{}")
+        (tmp_path / name / "1_prepare_data.html").write_text("")
     html.write_index(tmp_path)
     text = (tmp_path / "index.html").read_text()
     assert "a&lt;b&gt;" in text

@@ -103,6 +103,17 @@ def test_command_line_values_are_read_by_the_type_of_the_parameter(tmp_path):
     assert (settings.run, settings.batch_sizes, settings.tolerance_pct, settings.strict) == ("7", [2, 3], 2.5, True)
 
 
+def test_a_mapping_can_be_given_on_the_command_line(tmp_path):
+    settings = read(tmp_path, "backend: 'null'", provider_options="{call_ms: 2}", reference="{name: a, top1_pct: 80, source: b}")
+    assert settings.provider_options == {"call_ms": 2}
+    assert settings.reference.top1_pct == 80
+
+
+def test_a_checkpoint_may_be_called_random_something(tmp_path):
+    (tmp_path / "random_init.pth").write_bytes(b"")
+    assert read(tmp_path, f"checkpoint: {tmp_path / 'random_init.pth'}").checkpoint.endswith("random_init.pth")
+
+
 def test_an_unknown_command_line_name_is_refused(tmp_path):
     with pytest.raises(ParameterError, match="-p speed: no such parameter"):
         read(tmp_path, "run: a", speed="1")

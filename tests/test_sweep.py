@@ -1,6 +1,8 @@
+from types import SimpleNamespace
+
 import numpy as np
 
-from helpers import progress, sweep, timing
+from helpers import params, progress, sweep, timing
 from helpers.backends import Backend
 
 IMAGES = np.zeros((8, 3), np.float32)
@@ -39,6 +41,30 @@ def test_a_baseline_that_fails_leaves_the_candidate_its_figure():
     rows = sweep._measure([candidate, baseline], IMAGES, [2], FAST)
     assert rows[baseline][0].error == "out of device memory"
     assert rows[candidate][0].regions["compute"].images_per_second > 0
+
+
+def test_a_live_baseline_that_was_never_compared_gets_no_figure_and_a_reason(tmp_path, monkeypatch):
+    class Known(Picky):
+        def refusal(self, model, batches):
+            return None
+
+    class Unknown(Picky):
+        def refusal(self, model, batches):
+            return "it was not compared with the original"
+
+    backends = iter([Known(), Unknown()])
+    monkeypatch.setattr(sweep.backends, "load", lambda folder, model, target: next(backends))
+    monkeypatch.setattr(sweep.Tensors, "of", lambda folder, data: IMAGES)
+    monkeypatch.setitem(timing.PROFILES, "quick", FAST)
+    settings = params.check(params.BatchSweep, run=str(tmp_path), batch_sizes=[2], baseline="openvino")
+    candidate, baseline = sweep.measure(SimpleNamespace(settings=settings, folder=tmp_path), None, None)
+    assert candidate.rows[0].regions["compute"].images_per_second > 0
+    assert candidate.rows[0].first_call_ms is not None
+    assert (baseline.rows[0].regions, baseline.rows[0].error) == ({}, "refused: it was not compared with the original")
+
+    backends = iter([Unknown(), Known()])
+    candidate, baseline = sweep.measure(SimpleNamespace(settings=settings, folder=tmp_path), None, None)
+    assert candidate.rows[0].regions == baseline.rows[0].regions == {}
 
 
 def test_what_takes_longer_than_a_minute_is_announced(capsys):

@@ -62,7 +62,7 @@ def test_another_region_is_shown_without_a_ratio():
     judged = judge({1: 100}, {1: 100}, kind="published", region="device")
     assert (judged.region, judged.verdict, judged.geomean_ratio) == ("compute", "NONE", None)
     assert judged.ratios[0].ratio is None
-    assert "so there is no ratio" in judged.sentence
+    assert "there is no ratio, since baseline has no figure in the same region" in judged.sentence
 
 
 @pytest.mark.parametrize("gate", ["geomean", "rows", "best"])
@@ -75,14 +75,29 @@ def test_a_batch_size_at_which_the_candidate_failed_is_a_fail(gate):
 
 
 def test_a_batch_size_at_which_the_baseline_failed_is_inconclusive():
-    assert judge({1: 100, 64: 100}, {1: 100, 64: None}).verdict == "INCONCLUSIVE"
+    judged = judge({1: 100, 64: 100}, {1: 100, 64: None})
+    assert judged.verdict == "INCONCLUSIVE"
+    assert "batch size 64 has no figure (out of memory)" in judged.sentence
+    assert judge({1: 100}, {1: None}).verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("options", [{"gate": "none"}, {"gate": "auto", "kind": "published", "device": "another"}])
+def test_a_candidate_that_fails_somewhere_is_a_fail_without_a_gate_too(options):
+    assert judge({1: 100, 64: None}, {1: 100, 64: 100}, **options).verdict == "FAIL"
+    assert verdict.judge([series("candidate", {1: 100, 64: None})], "auto", 5).verdict == "FAIL"
+
+
+def test_rows_that_only_one_side_has_are_not_judged():
+    judged = judge({1: 100, 2: 100}, {1: 100}, gate="rows")
+    assert judged.verdict == "PASS"
+    assert "over 1 batch size): PASS, each of these judged" in judged.sentence
 
 
 @pytest.mark.parametrize("gate", ["auto", "none"])
 def test_no_figure_at_all_is_a_fail(gate):
     judged = judge({1: None}, {1: 100}, gate=gate)
     assert judged.verdict == "FAIL"
-    assert judged.sentence == "No throughput: out of memory."
+    assert judged.sentence == "No throughput at batch size 1: out of memory."
 
 
 def test_a_figure_too_noisy_to_bound_is_inconclusive():

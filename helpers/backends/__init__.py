@@ -2,7 +2,9 @@
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -19,6 +21,7 @@ class Backend(ABC):
     device: str  # the hardware, in words that mean something in a report
     precision: str
     threads: int
+    options: Mapping[str, object] = MappingProxyType({})
     region: Region = "compute"  # what one call covers; on a CPU there are no copies, so compute and device are the same
     simulated: bool = False
 
@@ -35,13 +38,24 @@ class Backend(ABC):
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         """Return probabilities float32 [B, classes] for a batch as `preprocess.to_tensor` makes it."""
 
+    def refusal(self, model: Model, batches: Sequence[int]) -> str | None:
+        """Return why this backend gets no figure at these batch sizes: a check failed, or it was never compared."""
+        is_original = self.simulated or self.name == "torch"
+        return model.refusal() if is_original else model.refusal(self.identity, batches)
+
     def close(self) -> None:  # noqa: B027 - most runtimes free what they hold by themselves
         """Free what the runtime holds."""
 
     @property
     def label(self) -> str:
-        """Return runtime and precision: the name of its line in a chart, and of what was compared with the original."""
+        """Return runtime and precision: the name of its line in a chart."""
         return f"{self.name} {self.precision}"
+
+    @property
+    def identity(self) -> str:
+        """Return what decides the answers: runtime, precision, provider and its options; checks are known by it."""
+        options = ", ".join(f"{key} {value}" for key, value in sorted(self.options.items()))
+        return f"{self.label} on {self.provider}{f' ({options})' if options else ''}"
 
     def describe(self) -> str:
         """Return runtime, provider, precision and threads in one line."""

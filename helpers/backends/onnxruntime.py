@@ -25,6 +25,7 @@ class Backend(backends.Backend):
     def __init__(self, folder: Path, model: Model, target: Target):
         stage = model.stage("onnx")
         self.precision, self.threads = stage.precision, backends.thread_count(target)
+        self.options = target.provider_options
         self._session = session(folder / stage.file, target)
         self.provider = self._session.get_providers()[0]
         self.device = backends.cpu_device() if self.provider == "CPUExecutionProvider" else self.provider

@@ -28,8 +28,10 @@ class Backend(backends.Backend):
 
     def __init__(self, folder: Path, model: Model, target: Target):
         core, self.provider = openvino.Core(), target.provider.upper()
-        self.precision = target.precision
+        stage = model.stage("onnx")
+        self.precision = target.precision if stage.precision == "fp32" else stage.precision
         self.threads = backends.thread_count(target)
+        self.options = target.provider_options
         options = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[target.precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -37,7 +39,7 @@ class Backend(backends.Backend):
             **target.provider_options,
         }
         try:
-            self._compiled = core.compile_model(folder / model.stage("onnx").file, self.provider, options)
+            self._compiled = core.compile_model(folder / stage.file, self.provider, options)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"OpenVINO can't load the model with these provider_options: {reason}.") from error
