@@ -115,9 +115,10 @@ def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points:
         return "NONE", f"{said}; there is no reference to compare with."
     floor = reference.top1_pct - margin_points
     verdict = "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
+    points = f"{margin_points:g} point{'' if margin_points == 1 else 's'}"
     meaning = {
-        "PASS": f"less than {margin_points:g} points below",
-        "FAIL": f"more than {margin_points:g} points below",
-        "INCONCLUSIVE": f"too few images to tell whether it is less than {margin_points:g} points below",
+        "PASS": f"less than {points} below",
+        "FAIL": f"more than {points} below",
+        "INCONCLUSIVE": f"too few images to tell whether it is less than {points} below",
     }[verdict]
     return verdict, f"{said}: {meaning} the reference, {reference.top1_pct:.2f} % ({reference.name})."

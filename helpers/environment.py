@@ -11,6 +11,8 @@ import psutil
 
 from helpers import ROOT
 
+SOURCES = ("helpers", "notebooks", "params", "demo", "requirements.lock", "pyproject.toml")  # what a result depends on
+
 
 def cores() -> int:
     """Return how many cores this process may use, a container's quota included."""
@@ -45,9 +47,10 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """Return the commit that the helpers come from and whether files differ from it; None outside a git clone."""
-    head = _run("git", "-C", str(ROOT), "rev-parse", "HEAD")
-    return (head, bool(_run("git", "-C", str(ROOT), "status", "--porcelain"))) if head else (None, None)
+    """Return the commit that the code comes from and whether code or parameters differ from it; None outside a git clone."""
+    git = ("git", "-C", str(ROOT))
+    head = _run(*git, "rev-parse", "HEAD")
+    return (head, bool(_run(*git, "status", "--porcelain", "--", *SOURCES))) if head else (None, None)
 
 
 def _lscpu() -> dict[str, str]:
