@@ -2,7 +2,7 @@
 
 from helpers import formats
 from helpers.elements import Group, Sentence, Table
-from helpers.records import Accuracy, Model, Ratio, Region, Row, Series, Sweep
+from helpers.records import Accuracy, Check, Ratio, Region, Row, Series, Stage, Sweep
 
 
 def fps(sweep: Sweep) -> Group:
@@ -89,7 +89,7 @@ def accuracy(record: Accuracy) -> Table:
     return Table(["backend", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
 
 
-def checks(model: Model) -> Table:
+def checks(found: list[Check]) -> Table:
     """Return the comparison of every converted stage with its reference, batch size by batch size."""
     rows = [
         [
@@ -100,10 +100,10 @@ def checks(model: Model) -> Table:
             None if check.spread is None else f"{check.spread:.2g}",
             None if check.cosine_min is None else f"{check.cosine_min:.6f}",
             None if check.top1_agree_pct is None else f"{check.top1_agree_pct:.1f} %",
-            "same" if check.passed else "REFUSED",
+            ("same" if "fp32" in check.candidate else "same direction") if check.passed else "REFUSED",
             check.reason,
         ]
-        for check in model.checks
+        for check in found
     ]
     headers = [
         "candidate",
@@ -119,7 +119,7 @@ def checks(model: Model) -> Table:
     return Table(headers, rows, "Centred log-probabilities: how much they differ, how much those of two images do, and in which direction")
 
 
-def stages(model: Model) -> Table:
+def stages(made: list[Stage]) -> Table:
     """Return the files that the model went through, with what made each."""
     rows = [
         [
@@ -129,8 +129,8 @@ def stages(model: Model) -> Table:
             formats.size(stage.bytes),
             stage.command,
             f"{stage.seconds:.1f}",
-            (stage.sha256 or "")[:16],
+            (stage.sha256 or "")[:12],
         ]
-        for stage in model.stages
+        for stage in made
     ]
-    return Table(["stage", "file", "opset", "size", "made by", "seconds", "sha256"], rows)
+    return Table(["stage", "file", "opset", "size", "made by", "seconds", "sha256 (first 12)"], rows)
