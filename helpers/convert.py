@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from helpers import backends, classifier, dataset, export, files, parity, sources
 from helpers.elements import Sentence
@@ -51,7 +52,7 @@ def convert(step: Step, data: Data, images: Tensors) -> Converted:
 
 
 def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
-    """Compare ONNX Runtime, and the target's backend if it is another, with the reference on real images."""
+    """Compare everything that will be measured with the reference, on real images: ONNX Runtime, the target, a live baseline."""
     settings: Convert = step.settings
     draft: Model = step.record(**converted.body(), checks=[])
     plain = {"threads": settings.threads}
@@ -135,6 +136,6 @@ def _from_onnx(settings: Convert, name: str, path: Path, images: Tensors) -> Con
 
     def reference(image: np.ndarray) -> np.ndarray:
         scores = run(image)
-        return np.exp(scores - scores.max()) / np.exp(scores - scores.max()).sum() if output == "logits" else scores
+        return softmax(scores, axis=1) if output == "logits" else scores
 
     return Converted(name, [given, ours], f"{source.name} as given, batch 1", reference, ours.output.shape[1], random_weights=False)

@@ -25,6 +25,9 @@ class Step:
         self.folder = folder(settings.run)
         self.artefacts = self.folder / "artefacts"
         self.inputs = load_inputs(kind, self.folder)
+        if not kind.QUOTES_INPUTS:  # it reads the files that the records vouch for, not the records alone
+            for record in self.inputs:
+                _check_artefacts(record, self.folder)
         self.fingerprint = fingerprint(kind, settings, self.inputs)
 
     def record(self, **body: Any) -> Record:
@@ -98,10 +101,19 @@ def is_current(kind: type[Record], settings: Settings, run_folder: Path) -> bool
     try:
         record = load(kind, run_folder)
         same = record.fingerprint == fingerprint(kind, settings, load_inputs(kind, run_folder))
-        paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
-        return same and all(path.is_file() for path in paths) and files.sha256_many(list(paths)) == paths
+        _check_artefacts(record, run_folder)
     except UserError:
         return False
+    return same
+
+
+def _check_artefacts(record: Record, run_folder: Path) -> None:
+    """Raise UserError when a file that a record vouches for is gone or is another one by now."""
+    paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
+    found = files.sha256_many([path for path in paths if path.is_file()])
+    wrong = [path for path, sha256 in paths.items() if found.get(path) != sha256]
+    if wrong:
+        raise UserError(f"{wrong[0].name} is not the file that {record.file_name()} was written for: run {record.STEP} again.")
 
 
 def _code_hash(kind: type[Record]) -> str:

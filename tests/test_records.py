@@ -98,6 +98,19 @@ def test_records_that_were_not_made_from_each_other_are_refused(tmp_path):
         steps.load_inputs(records.Accuracy, tmp_path / "run")
 
 
+def test_a_file_that_was_swapped_after_its_record_is_refused(tmp_path):
+    save(step_of(tmp_path))
+    settings = params.check(params.Convert, run=str(tmp_path / "run"))
+    steps.Step(Model, settings)
+    store = tmp_path / "run" / "artefacts" / "tensors.npy"
+    store.write_text("another one")
+    with pytest.raises(UserError, match="tensors.npy is not the file that data.json was written for: run 1_prepare_data again"):
+        steps.Step(Model, settings)
+    store.unlink()
+    with pytest.raises(UserError, match="tensors.npy is not the file"):
+        steps.Step(Model, settings)
+
+
 def check_of(candidate, batch, passed=True):
     unknown = dict.fromkeys(("max_abs_diff", "cosine_min", "top1_agree_pct", "spread"))
     reason = "" if passed else f"wrong at {batch}"

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers import backends, classifier
-from helpers.errors import ParameterError
+from helpers import backends, classifier, files, sources
+from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Model
 
@@ -27,8 +27,10 @@ class Backend(backends.Backend):
         self.device = torch.cuda.get_device_name() if self.provider == "cuda" else backends.cpu_device()
         self.region = "device" if self.provider == "cuda" else "compute"
         torch.set_num_threads(self.threads)
-        model.stage("pytorch")
-        self._module = classifier.load(model.params["model"], model.params["checkpoint"]).to(self.provider)
+        checkpoint, expected = model.params["checkpoint"], model.stage("pytorch").sha256
+        if expected and files.sha256(sources.existing("checkpoint", checkpoint)) != expected:
+            raise UserError(f"{checkpoint} is not the file that was converted: run 2_convert again.")
+        self._module = classifier.load(model.params["model"], checkpoint).to(self.provider)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
