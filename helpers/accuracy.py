@@ -18,8 +18,8 @@ from helpers.tensors import Tensors
 TOP = 5
 
 
-def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return (classes int32 [N, 5], probabilities float32 [N, 5], seconds) of the five best answers for every image."""
+def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (classes int32 [N, 5], probabilities float32 [N, 5]) of the five best answers for every image."""
     started = time.perf_counter()
     classes, probabilities = [], []
     with tqdm(total=len(tensors), desc=f"accuracy on {backend.name}", unit="image") as progress:
@@ -32,7 +32,7 @@ def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.nd
             classes.append(best)
             probabilities.append(values)
             progress.update(len(batch))
-    return np.concatenate(classes), np.concatenate(probabilities), time.perf_counter() - started
+    return np.concatenate(classes), np.concatenate(probabilities)
 
 
 def top_k(probabilities: np.ndarray, k: int = TOP) -> tuple[np.ndarray, np.ndarray]:
@@ -56,43 +56,64 @@ def interval_pct(right: int, images: int) -> Interval:
 def result(step: Step, data: Data, model: Model, stage: str) -> Result:
     """Evaluate the backend of the settings, keep its scores and the reference guide's acc_result.json.
 
-    A refused model, random weights, unlabelled images and a simulated device have a reason instead of a number.
+    A refused model, random weights, unlabelled images and a device that computes nothing have a reason instead of a number.
     """
-    folder, backend = step.folder, backends.load(step.folder, model, step.settings)
+    folder, started = step.folder, time.perf_counter()
     labels = dataset.load(folder / data.manifest).labels
     scores, guide = folder / "artefacts" / f"scores_{stage}.npz", folder / "acc_result.json"
     for path in (scores, guide):  # of an earlier evaluation
         path.unlink(missing_ok=True)
-    refusal = backend.refusal(model, [step.settings.batch_size])
-    described = {"stage": stage, "backend": backend.describe(), "device": backend.device, "precision": backend.precision}
-    reasons = {
-        f"refused, {refusal}": refusal,
-        "random weights": model.random_weights,
-        "the images have no labels": not data.labels_source,
-        "simulated device": backend.simulated,
-    }
-    reason = next((reason for reason, holds in reasons.items() if holds), None)
-    if reason:
-        unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-        return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
-    classes, probabilities, seconds = evaluate(backend, Tensors.of(folder, data), step.settings.batch_size)
-    backend.close()
+    with backends.load(folder, model, step.settings) as backend:
+        described = {
+            "stage": stage,
+            "backend": backend.describe(),
+            "device": backend.device,
+            "precision": backend.precision,
+            "simulated": backend.simulated,
+        }
+        reason = _why_not(backend, data, model, step.settings.batch_size)
+        if reason:
+            unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
+            return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
+        if backend.recorded:
+            image = np.flatnonzero(np.isfinite(backend.recorded.answers[:, 0])).astype(np.int32)
+            classes, probabilities = top_k(backend.recorded.answers[image])
+        else:
+            image = np.arange(len(labels), dtype=np.int32)
+            tensors = Tensors.of(folder, data)
+            classes, probabilities = evaluate(backend, tensors.prepared(backend.expects(tensors.how)), step.settings.batch_size)
+        remarks = backend.recorded.remarks if backend.recorded else []
     with files.whole(scores) as temporary:
-        image = np.arange(len(labels), dtype=np.int32)
-        np.savez_compressed(temporary, image=image, label=labels, top5=classes, probability=probabilities)
-    right = hits(classes, labels)
-    write_guide_result(guide, right, len(labels), data.classes)
+        np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
+    right = hits(classes, labels[image])
+    write_guide_result(guide, right, len(image), data.classes)
+    rounded = backend.recorded and not probabilities[:, -1].all()  # which class has the fifth place is then arbitrary
     return Result(
         **described,
-        top1_pct=100 * right[0] / len(labels),
-        top1_interval_pct=interval_pct(int(right[0]), len(labels)),
-        top5_pct=100 * right[-1] / len(labels) if len(right) == TOP else None,
+        top1_pct=100 * right[0] / len(image),
+        top1_interval_pct=interval_pct(int(right[0]), len(image)),
+        top5_pct=100 * right[-1] / len(image) if len(right) == TOP and not rounded else None,
         scores_file=scores.relative_to(folder).as_posix(),
         scores_sha256=files.sha256(scores),
         evaluated=True,
         reason="",
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
+        images=len(image),
+        remarks=remarks,
     )
+
+
+def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str | None:
+    """Return why there is no accuracy to be had, None when there is."""
+    refusal = backend.refusal(model, [batch_size])
+    reasons = {
+        f"refused, {refusal}": refusal,
+        "random weights": model.random_weights,
+        "the images have no labels": not data.labels_source,
+        "this device computes nothing": not backend.computes,
+        "no answers to images were recorded": backend.recorded and backend.recorded.answers is None,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int) -> None:
@@ -111,6 +132,8 @@ def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points:
         return "NONE", f"Accuracy was not evaluated: {candidate.reason}."
     low, high = candidate.top1_interval_pct
     said = f"Top-1 is {candidate.top1_pct:.2f} % (95 % interval {low:.2f} to {high:.2f})"
+    if candidate.simulated:
+        return "NONE", f"{said} on {candidate.device}: a simulator answered, so this is no verdict."
     if reference is None:
         return "NONE", f"{said}; there is no reference to compare with."
     floor = reference.top1_pct - margin_points

@@ -29,6 +29,8 @@ def fps(sweep: Sweep) -> Figure:
     title = f"{candidate.name}: no throughput"
     if any(sweep.region in row.regions for row in candidate.rows):
         title = f"{candidate.name} runs at {formats.times(ratio)} × {baseline.name}" if ratio else f"{candidate.name}, images per second"
+    if candidate.kind == "simulated":
+        title = f"Simulated: {title}"
     batches = sorted({row.batch for series in sweep.series for row in series.rows})
     with matplotlib.rc_context(RC):
         canvas = Canvas(figsize=(7.5, 4.2), layout="constrained")

@@ -1,8 +1,8 @@
-"""What notebook 2 does: from the model to ONNX, and the comparison with what it was made from."""
+"""What notebook 2 does: from the model to ONNX and to what the device runs, and the comparison with what it was made from."""
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,17 @@ from helpers.records import Check, Data, Model, Stage, TensorSpec
 from helpers.steps import Step
 from helpers.tensors import Tensors
 
+Reference = Callable[[np.ndarray], np.ndarray]  # one image [1, ...] -> probabilities [1, classes]
+
 
 @dataclass(frozen=True)
 class Converted:
-    """A conversion before it is judged; `reference` maps one image [1, ...] to probabilities [1, classes]."""
+    """A conversion before it is judged."""
 
     name: str
     stages: list[Stage]
     reference_name: str
-    reference: Callable[[np.ndarray], np.ndarray]
+    reference: Reference
     classes: int
     random_weights: bool
 
@@ -39,7 +41,7 @@ def convert(step: Step, data: Data, images: Tensors) -> Converted:
     if data.params["model"] != settings.model:
         raise UserError(f"the images were prepared for {data.params['model']}: run 1_prepare_data with model {settings.model}.")
     name = sources.model_file(settings.model).stem
-    path = step.artefacts / f"{name}_dynamicbs.onnx"
+    path = step.artefacts / f"{sources.short_name(settings.model)}_dynamicbs.onnx"
     converted = (
         _from_onnx(settings, name, path, images) if settings.model.endswith(".onnx") else _from_mmcls(settings, name, path, data, images)
     )
@@ -51,31 +53,63 @@ def convert(step: Step, data: Data, images: Tensors) -> Converted:
     return converted
 
 
+def for_device(step: Step, converted: Converted, data: Data) -> Converted:
+    """Return the conversion with what its device runs instead of the ONNX file: the offline models that atc makes, or made elsewhere."""
+    settings: Convert = step.settings
+    if settings.backend == "ascend":
+        from helpers.ascend import om
+
+        made = om.make(step.artefacts, converted.stages[-1], settings, data.preprocess)
+    elif settings.backend == "replay":
+        from helpers.ascend import kit
+
+        made = kit.recorded_models(step.artefacts, converted.stages[-1], settings)
+    else:
+        made = []
+    return replace(converted, stages=[*converted.stages, *made])
+
+
 def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
     """Compare everything that will be measured with the reference, on real images: ONNX Runtime, the target, a live baseline."""
     settings: Convert = step.settings
     draft: Model = step.record(**converted.body(), checks=[])
     plain = {"threads": settings.threads}
+    sizes = parity.batch_sizes([*settings.batch_sizes, settings.batch_size])
     targets = [Target(**plain), Target(**{field: getattr(settings, field) for field in Target.model_fields})]
     if settings.model.endswith(".onnx") and importlib.util.find_spec("openvino"):
         targets.append(Target(backend="openvino", **plain))  # a second opinion: the reference is ONNX Runtime too
     if baseline := settings.live_baseline(settings.threads):
         targets.append(baseline)
-    distinct = [target for index, target in enumerate(targets) if target not in targets[:index]]
-    found = []
-    for target in (target for target in distinct if target.backend not in ("torch", "null")):  # PyTorch is the original
-        backend = backends.load(step.folder, draft, target)
-        found += parity.compare(
-            converted.reference_name,
-            converted.reference,
-            backend.identity,
-            backend,
-            images[: parity.IMAGES],
-            parity.batch_sizes([*settings.batch_sizes, settings.batch_size]),
-            exact=backend.precision == "fp32",
-        )
-        backend.close()
-    return found
+    found: dict[str, list[Check]] = {}
+    for target in (target for target in targets if target.backend not in ("torch", "null")):  # PyTorch is the original
+        with backends.load(step.folder, draft, target) as backend:
+            if backend.identity not in found:
+                # every offline model is compared itself: that the ONNX file takes other batch sizes is enough
+                own = parity.batch_sizes([]) if settings.backend == "ascend" and target.backend != "ascend" else sizes
+                found[backend.identity] = _compare(converted.reference_name, converted.reference, backend, images, own)
+            if backend.aipp:
+                found["without AIPP"] = _compare_aipp(step, draft, target, backend, images, sizes)
+    return [check for checks in found.values() for check in checks]
+
+
+def _compare(name: str, reference: Reference, backend: backends.Backend, images: Tensors, sizes: list[int]) -> list[Check]:
+    """Return the checks of one backend against a reference; recorded answers are compared as they are."""
+    exact, recorded = backend.precision == "fp32", backend.recorded
+    if not recorded:
+        taken = images.prepared(backend.expects(images.how))[: parity.IMAGES]
+        return parity.compare(name, reference, backend.identity, backend, images[: parity.IMAGES], backend.sizes(sizes), exact, taken)
+    if recorded.answers is None:
+        return []
+    known = np.flatnonzero(np.isfinite(recorded.answers[:, 0]))[: parity.IMAGES]
+    answers = recorded.answers[known]
+    return [parity.compare_recorded(name, reference, backend.identity, answers, images[known], recorded.batch, exact)]
+
+
+def _compare_aipp(step: Step, draft: Model, target: Target, backend: backends.Backend, images: Tensors, sizes: list[int]) -> list[Check]:
+    """Return the checks of a model that normalises by itself against the same model without that, on the same images."""
+    floats = draft.model_copy(update={"stages": [stage for stage in draft.stages if stage.input.dtype != "uint8"]})
+    with backends.load(step.folder, floats, target) as plain:
+        return _compare(plain.identity, plain, backend, images, sizes)
 
 
 def in_words(model: Model) -> Sentence:

@@ -66,11 +66,10 @@ def _index_row(run: Path) -> dict:
     candidate, top1 = sweep.one("candidate"), accuracy.results[0].top1_pct
     points = [(row.regions[sweep.region], row.batch) for row in candidate.rows if sweep.region in row.regions]
     best, batch = max(points, key=lambda point: point[0].images_per_second, default=(None, ""))
-    device = f"{candidate.device} (simulated device)" if candidate.kind == "simulated" else candidate.device
     return {
         "run": run.name,
         "link": quote(f"{run.name}/report.html"),
-        "texts": [report.created_utc[:16].replace("T", " "), candidate.name, device],
+        "texts": [report.created_utc[:16].replace("T", " "), candidate.name, candidate.device],
         "numbers": [
             formats.fps(best) or "",
             batch,

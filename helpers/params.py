@@ -8,18 +8,24 @@ import difflib
 import importlib.util
 import re
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from helpers import ROOT, sources, strict_yaml
+from helpers.ascend.atc import Atc
 from helpers.errors import ParameterError
 from helpers.preprocess import Preprocess
 
 BASELINES = ROOT / "params" / "baselines"
 LIVE = ("torch", "onnxruntime", "openvino")  # backends that can be measured beside the candidate
-BackendName = Literal["onnxruntime", "openvino", "torch", "null"]
+BackendName = Literal["onnxruntime", "openvino", "torch", "ascend", "replay", "null"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "mixed"]
+PRECISIONS = {"onnxruntime": ("fp32",), "torch": ("fp32",), "null": ("fp32",), "openvino": ("fp32", "bf16")}  # others have all
+MODULES = {"ascend": "aclruntime", "replay": "numpy", "null": "numpy"}  # where a backend needs another module than its own name
+HOW_TO_INSTALL = {"ascend": "fetch the vendor's wheel (README, Ascend 310P) or use --kit", "torch": "pip install -e '.[convert]'"}
 
 
 def _distinct(sizes: list[int]) -> list[int]:
@@ -93,18 +99,26 @@ class Target(Settings):
     """What the candidate runs on: shared by the notebooks that infer."""
 
     backend: BackendName = "onnxruntime"
-    provider: str = "cpu"
+    provider: str = "auto"
     provider_options: dict[str, str | int | float | bool] = {}
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "auto"  # fp32 but where the device's own converter decides; records say what it was
     threads: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _runs_here(self) -> Self:
-        if self.precision == "bf16" and self.backend != "openvino":
-            raise ValueError(f"backend {self.backend} has precision fp32 only; bf16 needs backend: openvino")
-        if self.backend != "null" and importlib.util.find_spec(self.backend) is None:
-            raise ValueError(f"backend {self.backend} is not installed: pip install -e '.[{self.backend}]' or choose another")
+        known = PRECISIONS.get(self.backend) if self.provider != "CANNExecutionProvider" else None
+        if known and self.precision not in ("auto", *known):
+            other = "openvino" if self.precision == "bf16" else "ascend"
+            raise ValueError(f"backend {self.backend} has precision {' or '.join(known)}; {self.precision} needs backend: {other}")
+        if importlib.util.find_spec(MODULES.get(self.backend, self.backend)) is None:
+            how = HOW_TO_INSTALL.get(self.backend, f"pip install -e '.[{self.backend}]'")
+            raise ValueError(f"backend {self.backend} is not installed: {how}, or choose another")
+        if self.backend == "replay" and not isinstance(self.provider_options.get("results"), str):
+            raise ValueError("backend replay needs provider_options: {results: <folder or .tar.gz of what was recorded>}")
         return self
+
+    def files(self) -> list[Path]:
+        return [sources.existing("provider_options.results", self.provider_options["results"])] if self.backend == "replay" else []
 
 
 class Baselined(Settings):
@@ -152,12 +166,21 @@ class Convert(Target, Baselined):
     model: Text = "demo/conformer_fmnist.py"
     checkpoint: Checkpoint = "demo/conformer_fmnist.pth"
     onnx: Onnx = Onnx()
+    atc: Atc = Atc()
     batch_sizes: BatchSizes = [1, 4, 8, 16, 32, 64]
     batch_size: BatchSize = 64
 
+    @model_validator(mode="after")
+    def _as_atc_makes_it(self) -> Self:
+        if self.backend == "ascend" and self.precision not in ("auto", self.atc.precision):
+            raise ValueError(f"precision is {self.precision}, but with these flags atc makes {self.atc.precision}: say auto or change atc")
+        return self
+
     def files(self) -> list[Path]:
         trained = not self.model.endswith(".onnx") and not self.checkpoint.startswith("random:")
-        return sources.model_files(self.model) + ([sources.existing("checkpoint", self.checkpoint)] if trained else [])
+        named = [("checkpoint", self.checkpoint)] if trained else []
+        named += [("atc.keep_dtype", self.atc.keep_dtype)] if self.atc.keep_dtype else []
+        return Target.files(self) + sources.model_files(self.model) + [sources.existing(*one) for one in named]
 
 
 class Accuracy(Target):
@@ -181,7 +204,7 @@ class BatchSweep(Target, Baselined):
 
     def files(self) -> list[Path]:
         published = BASELINES / f"{self.baseline}.yaml"
-        return [published] if published.is_file() else []
+        return Target.files(self) + ([published] if published.is_file() else [])
 
 
 class Report(Settings):
@@ -201,9 +224,6 @@ class Run(PrepareData, Convert, Accuracy, BatchSweep, Report):
             raise ValueError("an ONNX model can't run in PyTorch: choose backend and baseline among onnxruntime, openvino, none")
         return self
 
-    def files(self) -> list[Path]:
-        return sorted({*PrepareData.files(self), *Convert.files(self), *BatchSweep.files(self)})
-
 
 STEPS: dict[str, type[Settings]] = {
     "1_prepare_data": PrepareData,
@@ -222,8 +242,11 @@ def check(kind: type[Settings], **values: Any) -> Settings:
         raise ParameterError(_sentences(error)) from None
 
 
-def read(path: Path, overrides: dict[str, str]) -> Run:
-    """Return the checked parameters of a file; `overrides` are texts from the command line, read by the field's type."""
+def read(path: Path, overrides: dict[str, str], steps: Sequence[str] = tuple(STEPS)) -> Run:
+    """Return the checked parameters of a file; `overrides` are texts from the command line, read by the field's type.
+
+    Only the files that the given steps read must exist: a device's own host has neither images nor checkpoint.
+    """
     values = strict_yaml.read(path)
     unknown = set(overrides) - set(Run.model_fields)
     if unknown:
@@ -232,8 +255,15 @@ def read(path: Path, overrides: dict[str, str]) -> Run:
         words = _words(Run.model_fields[name].annotation)
         values[name] = text if str in words or text in words else strict_yaml.value(text)
     settings = check(Run, **values)
-    settings.files()
+    for step in steps:
+        part(step, settings).files()
     return settings
+
+
+def part(step: str, settings: Run) -> Settings:
+    """Return the part of a run's parameters that one notebook takes."""
+    kind = STEPS[step]
+    return kind(**{field: getattr(settings, field) for field in kind.model_fields})
 
 
 def _words(annotation: Any) -> set:

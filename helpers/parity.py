@@ -50,14 +50,18 @@ def compare(
     images: np.ndarray,
     sizes: list[int],
     exact: bool,
+    taken: np.ndarray | None = None,
 ) -> list[Check]:
     """Return one check for each batch size; the reference runs at batch 1. `exact`: fp32 against fp32.
+
+    `taken` are the same images as the candidate takes them, where that is otherwise than the reference does.
 
     Every image stands at every position of the batch once, so that an export that mixes up or fixes positions is seen.
     """
     if len(images) < IMAGES:
         raise UserError(f"{len(images)} images are too few to compare models on: {IMAGES} or more are needed.")
     images = images[:IMAGES]
+    taken = images if taken is None else taken[:IMAGES]
     started = time.perf_counter()
     expected = np.concatenate([reference(image[None]) for image in images])
     per_image = (time.perf_counter() - started) / IMAGES
@@ -70,7 +74,7 @@ def compare(
             continue
         chosen = (shift + np.arange(size)) % IMAGES
         try:
-            found[size].append((chosen, candidate(np.ascontiguousarray(images[chosen]))))
+            found[size].append((chosen, candidate(np.ascontiguousarray(taken[chosen]))))
         except Exception as error:  # runtimes share no base class for what they raise
             errors[size] = str(error).strip().splitlines()[0][:200]
     names = {"reference": reference_name, "candidate": candidate_name}
@@ -80,6 +84,18 @@ def compare(
         else judge(names, size, expected, found[size], exact)
         for size in sizes
     ]
+
+
+def compare_recorded(
+    reference_name: str, reference: Classifier, candidate_name: str, answers: np.ndarray, images: np.ndarray, batch: int, exact: bool
+) -> Check:
+    """Return the check of answers that were recorded elsewhere at one batch size: probabilities [N, classes] to N images."""
+    if len(images) < IMAGES:
+        raise UserError(f"{len(images)} recorded answers are too few to compare models by: {IMAGES} or more are needed.")
+    expected = np.concatenate([reference(image[None]) for image in images])
+    names = {"reference": reference_name, "candidate": candidate_name}
+    found = judge(names, len(images), expected, [(np.arange(len(images)), answers)], exact)
+    return found.model_copy(update={"batch": batch, "reason": found.reason.replace(f"at batch {len(images)} ", "")})
 
 
 def judge(names: dict[str, str], batch: int, expected: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]], exact: bool) -> Check:

@@ -13,6 +13,7 @@ from helpers.preprocess import Preprocess
 
 Interval = tuple[float, float]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NONE"]  # NONE: nothing was asked for
+RUNTIMES = ("onnxruntime", "onnxruntime-cann", "openvino", "aclruntime")
 Region = Literal["compute", "device", "host", "end_to_end"]  # shared meaning: README, "How to read the numbers"
 
 
@@ -107,7 +108,8 @@ class Stage(Body):
     opset: int | None = None
     precision: str = "fp32"
     soc: str | None = None
-    batch: int | None = None  # None: any
+    batch: int | None = None  # None: any, or one of the gears
+    gears: list[int] = []  # the batch sizes that an .om with gears runs at
 
 
 class Check(Body):
@@ -126,7 +128,7 @@ class Check(Body):
 class Model(Record):
     STEP = "2_convert"
     INPUTS = (Data,)
-    PACKAGES = ("torch", "mmcls", "mmcv-full", "onnx", "onnxslim", "onnxscript", "onnxruntime", "openvino", "numpy")
+    PACKAGES = ("torch", "mmcls", "mmcv-full", "onnx", "onnxslim", "onnxscript", *RUNTIMES, "numpy")
 
     name: str
     classes: int
@@ -172,6 +174,9 @@ class Result(Body):
     evaluated: bool
     reason: str  # why not, empty when evaluated
     seconds: float
+    images: int = 0  # how many it answered: recorded results may lack some
+    simulated: bool = False  # answered by a simulator of the device
+    remarks: list[str] = []  # what must be known of how the answers were recorded
 
 
 class ReferenceAccuracy(Body):
@@ -195,7 +200,7 @@ class Comparison(Body):
 class Accuracy(Record):
     STEP = "3_accuracy"
     INPUTS = (Data, Model)
-    PACKAGES = ("torch", "onnxruntime", "openvino", "numpy", "scipy")
+    PACKAGES = ("torch", *RUNTIMES, "numpy", "scipy")
 
     images: int
     results: list[Result]  # the first is the candidate
@@ -222,11 +227,34 @@ class Measured(Body):
     calls: int | None
 
 
+class Copies(Body):
+    """Mean milliseconds of a batch's way to the device and of its answers' way back; None where it was not recorded."""
+
+    to_device_ms: float | None
+    to_host_ms: float | None
+
+
+class Telemetry(Body):
+    """What the device said of itself while a point was measured: means over the samples, None where it gives no figure."""
+
+    samples: int
+    failed_samples: int
+    interval_seconds: float
+    power_w: float | None
+    power_of: Literal["chip", "card"] | None
+    temperature_c: float | None
+    temperature_max_c: float | None
+    aicore_pct: float | None
+    frequency_mhz: float | None
+
+
 class Row(Body):
     batch: int
     regions: dict[Region, Measured]
     load_seconds: float | None = None
-    first_call_ms: float | None = None  # the first call after loading, one image
+    first_call_ms: float | None = None  # the first call after loading, at the smallest batch size or, where each has its model, this
+    copies: Copies | None = None
+    telemetry: Telemetry | None = None
     peak_memory_bytes: int | None = None
     noise: str | None = None
     error: str | None = None
@@ -254,7 +282,7 @@ class Ratio(Body):
 class Sweep(Record):
     STEP = "4_batch_sweep"
     INPUTS = (Data, Model)
-    PACKAGES = ("torch", "onnxruntime", "openvino", "numpy", "scipy")
+    PACKAGES = ("torch", *RUNTIMES, "numpy", "scipy")
 
     series: list[Series]
     region: Region

@@ -18,9 +18,10 @@ def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, st
     return worst, f"{word}: {accuracy.sentence} {sweep.sentence}"
 
 
-def banner(sweep: Sweep, model: Model) -> Sentence | None:
+def banner(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence | None:
     """Return what must be said before any number: a simulated device, weights drawn at random."""
     simulated = [series.name for series in sweep.series if series.kind == "simulated"]
+    simulated = simulated or [result.backend for result in accuracy.results if result.simulated]
     if simulated:
         return Sentence(
             f"Simulated device: the figures of {', '.join(simulated)} were made by a simulator and say nothing of any hardware.", "warning"
@@ -38,7 +39,7 @@ def chain(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Table:
     made_from = None
     for stage in model.stages:
         rows.append([f"model: {stage.name}", stage.file, made_from, _short(stage.sha256)])
-        made_from = f"model: {stage.name}"
+        made_from = made_from if stage.format == "om" else f"model: {stage.name}"  # each .om is made from the ONNX file
     rows += [
         [
             record.file_name(),
@@ -61,7 +62,7 @@ def opening(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group
     return Group(
         [
             Sentence(f"{model.name} with {data.images} images, {candidate.backend} on {candidate.device}."),
-            banner(sweep, model),
+            banner(model, accuracy, sweep),
             Sentence("No verdict." if worst == "NONE" else f"{worst}: {', '.join(said)}.", worst),
             Sentence(f"The converted model is refused: {refusal}.", "fail") if refusal else None,
             Sentence(accuracy.sentence, accuracy.verdict),

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a notebook failed or a gate was not met, 2 bad parameters.
 import argparse
 import logging
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -14,19 +15,21 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import ROOT, backends, files, html, params, records, steps
+from helpers import ROOT, backends, files, formats, html, params, records, steps
+from helpers.ascend import HANG_LOG
 from helpers.errors import ParameterError, UserError
 
 NAMES = tuple(params.STEPS)
+AWAY = {"backend": "onnxruntime", "provider": "auto", "provider_options": "{}", "precision": "auto"}  # a kit's device is elsewhere
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        settings = params.read(options.params, dict(options.parameter))
-        backends.check(settings)
         chosen = _chosen(options)
+        settings = params.read(options.params, {**dict(options.parameter), **(AWAY if options.kit else {})}, chosen)
+        backends.check(settings)
     except UserError as error:
         print(f"{options.params}: {error}", file=sys.stderr)
         return 2
@@ -35,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in NAMES:
             print(f"{name:16} {'done' if _is_current(name, settings, folder) else 'to do'}")
         return 0
-    unfit = [name for name in NAMES[: NAMES.index(chosen[0])] if not _is_current(name, settings, folder)]
+    unfit = [name for name in NAMES[: NAMES.index(chosen[0])] if not _is_fit(name, settings, folder)]
     if unfit:
         print(f"{unfit[0]} was not run with these parameters: use --from {unfit[0][0]}.", file=sys.stderr)
         return 2
@@ -44,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         failed = next(filter(None, (_execute(name, settings, folder, options.force) for name in chosen)), 0)
         if folder.parent == ROOT / "reports":
             html.write_index(folder.parent)
+        if options.kit and not failed:
+            _write_kit(options, settings, folder)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -62,12 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--only", metavar="N", help="run one notebook, by number or name")
     parser.add_argument("--from", dest="start", metavar="N", help="run this notebook and those after it")
+    parser.add_argument("--kit", type=Path, metavar="DIR", help="write what a machine with CANN and ais_bench needs")
     parser.add_argument("--force", action="store_true", help="run also what is unchanged")
     parser.add_argument("--list", action="store_true", help="say which notebooks are done, run none")
     return parser
 
 
 def _chosen(options: argparse.Namespace) -> tuple[str, ...]:
+    if options.kit:
+        return NAMES[:2]
     if options.only:
         return (_named(options.only),)
     return NAMES[NAMES.index(_named(options.start)) :] if options.start else NAMES
@@ -80,18 +88,31 @@ def _named(text: str) -> str:
     return found[0]
 
 
-def _own(name: str, settings: params.Run) -> params.Settings:
-    """Return the part of a run's parameters that one notebook takes."""
-    kind = params.STEPS[name]
-    return kind(**{field: getattr(settings, field) for field in kind.model_fields})
-
-
 def _is_current(name: str, settings: params.Run, folder: Path) -> bool:
     """Return whether a step's record would come out the same and the executed notebook in the run folder is its own."""
     kind, executed = records.KINDS[NAMES.index(name)], folder / f"{name}.ipynb"
-    if not executed.is_file() or not steps.is_current(kind, _own(name, settings), folder):
+    if not executed.is_file() or not steps.is_current(kind, params.part(name, settings), folder):
         return False
     return executed.stat().st_mtime_ns >= (folder / kind.file_name()).stat().st_mtime_ns
+
+
+def _is_fit(name: str, settings: params.Run, folder: Path) -> bool:
+    """Return whether a step need not run before later ones: it is current, or was brought from another machine."""
+    if _is_current(name, settings, folder):
+        return True
+    brought = steps.is_brought(records.KINDS[NAMES.index(name)], params.part(name, settings), folder)
+    if brought:
+        print(f"{name:16} made on another machine, taken as it is")
+    return brought
+
+
+def _write_kit(options: argparse.Namespace, settings: params.Run, folder: Path) -> None:
+    from helpers.ascend import kit
+
+    data, model = (steps.load(kind, folder) for kind in (records.Data, records.Model))
+    given = [word for name, value in options.parameter if name not in AWAY for word in ("-p", name, value)]
+    size = kit.write(options.kit, folder, data, model, params.part("2_convert", settings), shlex.join([str(options.params), *given]))
+    print(f"kit: {options.kit}, {formats.size(size)}; there: sh run.sh, and bring back results.tar.gz")
 
 
 def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
@@ -122,7 +143,7 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
             papermill.execute_notebook(
                 ROOT / "notebooks" / f"{name}.ipynb",
                 temporary,
-                parameters=_own(name, settings).model_dump(mode="json"),
+                parameters=params.part(name, settings).model_dump(mode="json"),
                 progress_bar=False,
                 extra_arguments=["--log-level=CRITICAL"],  # else every kernel warns that it speaks plain TCP on loopback
                 stdout_file=terminal,  # estimates
@@ -133,8 +154,17 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
             failure = error.evalue if ours else f"{error.ename}: {error.evalue}"
             code = 2 if error.ename == "ParameterError" else 1
         except DeadKernelError:
-            code, failure = 1, "the kernel died, most often for want of memory: try smaller batch_sizes, batch_size or a subset."
+            code, failure = 1, _why_it_died(executed.parent / "artefacts" / HANG_LOG)
     return code, failure
+
+
+def _why_it_died(hang: Path) -> str:
+    if hang.is_file() and hang.stat().st_size:
+        return (
+            "the device did not answer in time (provider_options timeout_seconds) and the notebook was ended: see npu-smi info for its "
+            f"health; artefacts/{hang.name} says where it hung."
+        )
+    return "the kernel died, most often for want of memory: try smaller batch_sizes, batch_size or a subset."
 
 
 def _gate_met(name: str, settings: params.Run, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from pathlib import Path
 
 from helpers import ROOT
@@ -33,6 +34,17 @@ def model_file(model: str) -> Path:
             "or resnet50_8xb32_in1k."
         )
     return found[0]
+
+
+def short_name(model: str) -> str:
+    """Return a model's name for files, conformer_base of conformer-base-p16_8xb128_in1k, as the reference guide has it.
+
+    mmcls names a config model-patch_schedule_dataset; any other file is called by its own name. Newer ais_bench refuses
+    paths with other characters.
+    """
+    stem = model_file(model).stem
+    shipped = re.fullmatch(r"(.+?)(-p\d+)?_[^_]*\d+xb\d+.*", stem)
+    return re.sub(r"\W+", "_", shipped[1] if shipped else stem, flags=re.ASCII).removesuffix("_dynamicbs")
 
 
 def model_files(model: str) -> list[Path]:

@@ -42,7 +42,11 @@ class Step:
             params={**self.settings.model_dump(mode="json"), "run": self.folder.name},
             fingerprint=self.fingerprint,
             inputs={type(record).__name__.lower(): record.fingerprint for record in self.inputs},
-            environment={**environment.machine(), **environment.versions(self.kind.PACKAGES)},
+            environment={
+                **environment.machine(),
+                **_accelerator(self.kind, self.settings),
+                **environment.versions(self.kind.PACKAGES),
+            },
             seconds=round(time.monotonic() - self._started, 3),
             **body,
         )
@@ -92,6 +96,7 @@ def fingerprint(kind: type[Record], settings: Settings, inputs: tuple[Record, ..
         "code": _code_hash(kind),
         "packages": environment.versions(kind.PACKAGES),
         "machine": [environment.machine(), platform.node()] if kind.ON_DEVICE else None,
+        "accelerator": _accelerator(kind, settings),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -107,6 +112,21 @@ def is_current(kind: type[Record], settings: Settings, run_folder: Path) -> bool
     return same
 
 
+def is_brought(kind: type[Record], settings: Settings, run_folder: Path) -> bool:
+    """Return whether a step's record was made with these parameters on another machine and its artefacts came along whole.
+
+    There the files that it was made from, and the packages, need not be here.
+    """
+    try:
+        record = load(kind, run_folder)
+        load_inputs(kind, run_folder)
+        _check_artefacts(record, run_folder)
+    except UserError:
+        return False
+    elsewhere = any(record.environment.get(fact) != value for fact, value in environment.machine().items())
+    return elsewhere and record.params == {**settings.model_dump(mode="json"), "run": run_folder.name}
+
+
 def _check_artefacts(record: Record, run_folder: Path) -> None:
     """Raise UserError when a file that a record vouches for is gone or is another one by now."""
     paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
@@ -114,6 +134,16 @@ def _check_artefacts(record: Record, run_folder: Path) -> None:
     wrong = [path for path, sha256 in paths.items() if found.get(path) != sha256]
     if wrong:
         raise UserError(f"{wrong[0].name} is not the file that {record.file_name()} was written for: run {record.STEP} again.")
+
+
+def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:
+    """Return what decides the speed beside the machine itself: the accelerator that a step runs on."""
+    if not kind.ON_DEVICE or getattr(settings, "backend", "") != "ascend":
+        return {}
+    from helpers.ascend import atc, npu_smi
+
+    chip = npu_smi.chip(int(settings.provider_options.get("device_id", 0)))
+    return {"npu": chip.soc_version, "npu_driver": npu_smi.version(), "cann": atc.cann_version()}
 
 
 def _code_hash(kind: type[Record]) -> str:

@@ -10,12 +10,44 @@ def fps(sweep: Sweep) -> Group:
     baseline, ratios = sweep.one("baseline"), {ratio.batch: ratio for ratio in sweep.ratios}
     rows = [_fps_row(row, ratios.get(row.batch), baseline, sweep) for row in sweep.one("candidate").rows]
     headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "remark"]
-    caption = f"{sweep.one('candidate').name}, {sweep.region} time"
+    caption = f"{sweep.one('candidate').name} on {sweep.one('candidate').device}, {sweep.region} time"
     if baseline:
         caption += f", against {baseline.name} ({baseline.kind}; device {baseline.device})"
     if baseline and baseline.kind == "published":
         caption += "; the uncertainty of the baseline is unknown"
-    return Group([Table(headers, rows, caption), _summary(sweep), _published(sweep)])
+    return Group([Table(headers, rows, caption), _summary(sweep), _regions(sweep), _telemetry(sweep), _published(sweep)])
+
+
+def _regions(sweep: Sweep) -> Table | None:
+    """Return the candidate's figures in every region, where copies to a device make them differ; what was not recorded is said."""
+    candidate = sweep.one("candidate")
+    if not any(row.copies for row in candidate.rows):
+        return None
+    rows = [
+        [
+            row.batch,
+            *(formats.fps(row.regions.get(region)) or "not recorded" for region in ("compute", "device")),
+            *(f"{ms:.3f}" if ms is not None else "not recorded" for ms in (row.copies.to_device_ms, row.copies.to_host_ms)),
+        ]
+        for row in candidate.rows
+        if row.copies
+    ]
+    headers = ["batch", "compute FPS", "device FPS", "copy to the device, ms", "copy back, ms"]
+    caption = "Compute is the execution alone, 1000 × batch / mean ms as ais_bench counts it; device adds the copies"
+    return Table(headers, rows, caption)
+
+
+def _telemetry(sweep: Sweep) -> Table | None:
+    """Return what the device said of itself while it was measured."""
+    seen = [(row.batch, row.telemetry) for row in sweep.one("candidate").rows if row.telemetry]
+    facts = [(t.aicore_pct, t.temperature_c, t.temperature_max_c, t.power_w) for _, t in seen]
+    rows = [
+        [batch, *(None if value is None else f"{value:.1f}" for value in values), t.samples]
+        for (batch, t), values in zip(seen, facts, strict=True)
+    ]
+    of = next((t.power_of for _, t in seen if t.power_of), None)
+    headers = ["batch", "AI cores busy, %", "mean °C", "highest °C", f"power{f' of the {of}' if of else ''}, W", "samples"]
+    return Table(headers, rows, f"The device while it was measured, asked every {seen[0][1].interval_seconds:g} s") if seen else None
 
 
 def _summary(sweep: Sweep) -> Sentence | None:
@@ -69,24 +101,27 @@ def _fps_of(series: Series, batch: int, region: Region) -> str | None:
     return formats.fps(formats.shown(row, region)[0]) if row else None
 
 
-def accuracy(record: Accuracy) -> Table:
+def accuracy(record: Accuracy) -> Group:
     """Return top-1 and top-5 of every evaluated stage, and the reference."""
     rows = [
         [
             result.backend,
+            result.device,
             result.precision,
             f"{result.top1_pct:.2f} %" if result.evaluated else f"not evaluated: {result.reason}",
             formats.span(result.top1_interval_pct, 2),
             f"{result.top5_pct:.2f} %" if result.top5_pct is not None else None,
-            record.images if result.evaluated else None,
+            result.images if result.evaluated else None,
             "this run",
         ]
         for result in record.results
     ]
     if record.reference:
         reference = record.reference
-        rows.append([f"reference: {reference.name}", None, f"{reference.top1_pct:.2f} %", None, None, None, reference.source])
-    return Table(["backend", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
+        rows.append([f"reference: {reference.name}", None, None, f"{reference.top1_pct:.2f} %", None, None, None, reference.source])
+    remarks = [Sentence(remark, "warning") for result in record.results for remark in result.remarks]
+    table = Table(["backend", "device", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
+    return Group([table, *remarks])
 
 
 def checks(found: list[Check]) -> Table:

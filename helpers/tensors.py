@@ -3,6 +3,7 @@
 uint8 takes a quarter of the space of float32 and loses nothing, since normalisation comes last.
 """
 
+import copy
 import tarfile
 import time
 from dataclasses import dataclass
@@ -115,6 +116,12 @@ class Tensors:
     def of(cls, folder: Path, data: Data) -> "Tensors":
         """Open the store of a run."""
         return cls(folder / data.tensors, data.preprocess)
+
+    def prepared(self, how: Preprocess) -> "Tensors":
+        """Return the same images prepared otherwise from their pixels on."""
+        other = copy.copy(self)
+        other.how = how
+        return other
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from helpers.records import Latency, Measured
+from helpers.backends import Times
+from helpers.records import Copies, Latency, Measured
 
 
 @dataclass(frozen=True)
@@ -39,28 +40,47 @@ class Point:
     calls_per_block: int = 1
     blocks: list[float] = field(default_factory=list)
     calls: list[float] = field(default_factory=list)
+    parts: list[Times] = field(default_factory=list)  # of each call, where the backend tells them apart
 
     def done(self, profile: Profile) -> bool:
         """Return whether the profile asks for no more blocks."""
         return len(self.blocks) >= profile.blocks and sum(self.blocks) >= profile.seconds
 
     def measured(self) -> Measured:
-        """Return real images over the time of all blocks, its 95 % interval, and percentiles of the calls."""
-        images = self.batch * self.calls_per_block
-        fps = images * len(self.blocks) / sum(self.blocks)
-        half = half_width(np.array(self.blocks))
-        percentiles = [float(value) for value in np.percentile(np.array(self.calls) * 1000, (50, 90, 99))]
-        return Measured(
-            images_per_second=fps,
-            interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 and len(self.blocks) >= MINIMUM_BLOCKS else None,
-            latency_ms=Latency(
-                p50=percentiles[0],
-                p90=percentiles[1] if len(self.calls) >= 64 else None,
-                p99=percentiles[2] if len(self.calls) >= 459 else None,
-            ),
-            blocks=len(self.blocks),
-            calls=len(self.calls),
-        )
+        """Return what the whole calls came to."""
+        return measured(self.batch * self.calls_per_block, self.blocks, self.calls)
+
+    def computed(self) -> Measured:
+        """Return what the execution alone came to, without the copies: in the definition of ais_bench."""
+        calls = [part.compute for part in self.parts]
+        blocks = np.reshape(calls, (len(self.blocks), self.calls_per_block)).sum(axis=1).tolist()
+        return measured(self.batch * self.calls_per_block, blocks, calls)
+
+    def copies(self) -> Copies:
+        """Return the mean times of the copies."""
+        ways = [[1000 * part.to_device for part in self.parts], [1000 * part.to_host for part in self.parts]]
+        return Copies(to_device_ms=float(np.mean(ways[0])), to_host_ms=float(np.mean(ways[1])))
+
+
+def measured(images: int, blocks: list[float], calls: list[float]) -> Measured:
+    """Return real images over the time of all blocks of `images` images, its 95 % interval, and percentiles of the calls.
+
+    `blocks` and `calls` are seconds.
+    """
+    fps = images * len(blocks) / sum(blocks)
+    half = half_width(np.array(blocks))
+    percentiles = [float(value) for value in np.percentile(np.array(calls) * 1000, (50, 90, 99))]
+    return Measured(
+        images_per_second=fps,
+        interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 and len(blocks) >= MINIMUM_BLOCKS else None,
+        latency_ms=Latency(
+            p50=percentiles[0],
+            p90=percentiles[1] if len(calls) >= 64 else None,
+            p99=percentiles[2] if len(calls) >= 459 else None,
+        ),
+        blocks=len(blocks),
+        calls=len(calls),
+    )
 
 
 def half_width(blocks: np.ndarray, level: float = 0.95) -> float:
@@ -78,7 +98,7 @@ def half_width(blocks: np.ndarray, level: float = 0.95) -> float:
     return float(stats.t.ppf((1 + level) / 2, independent - 1)) * error / float(blocks.mean())
 
 
-def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float]) -> float:
+def warm_up(run: Callable[[], object], profile: Profile, clock: Callable[[], float]) -> float:
     """Run at least 10 calls, or until the profile's limit; return the seconds of the fastest."""
     times = []
     while not times or (len(times) < 10 and sum(times) < profile.warm_up_seconds):
@@ -88,10 +108,13 @@ def warm_up(run: Callable[[], None], profile: Profile, clock: Callable[[], float
     return min(times)
 
 
-def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter) -> list[Point]:
+def interleave(
+    runs: list[Callable[[], Times | None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter
+) -> list[Point]:
     """Measure one batch size of one backend, or of two in the order A B B A, so that drift meets both alike.
 
-    Each block starts with a call that is not counted: the other backend has just had the caches.
+    Each block starts with a call that is not counted: the other backend has just had the caches. A run returns the parts of
+    its call where it knows them.
     """
     points = []
     for run in runs:
@@ -104,8 +127,10 @@ def interleave(runs: list[Callable[[], None]], batch: int, profile: Profile, clo
             run()
         marks = [clock()]
         for _ in range(point.calls_per_block):
-            run()
+            parts = run()
             marks.append(clock())
+            if parts:
+                point.parts.append(parts)
         point.blocks.append(marks[-1] - marks[0])
         point.calls += np.diff(marks).tolist()
         enough = all(point.done(profile) for point in points) or clock() - started > profile.limit_seconds

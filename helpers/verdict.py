@@ -31,8 +31,12 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
     if failed and (baseline is None or len(failed) == len(candidate.rows)):
         return Judged(region, [], None, None, "none", "FAIL", f"No throughput at batch size {_batches(failed)}: {failed[0].error}.")
     if baseline is None:
-        return Judged(region, [], None, None, "none", "NONE", f"{candidate.name} was measured; no baseline was asked for.")
-    if gate == "auto":
+        return Judged(
+            region, [], None, None, "none", "NONE", f"{candidate.name} on {candidate.device} was measured; no baseline was asked for."
+        )
+    if candidate.kind == "simulated":  # whatever gate was asked for: it would judge a simulator
+        gate = "none"
+    elif gate == "auto":
         gate = _default_gate(candidate, baseline)
     floor = 1 - tolerance_pct / 100
     theirs = {row.batch: row for row in baseline.rows}
@@ -65,8 +69,6 @@ def _batches(rows: list[Row]) -> str:
 
 def _default_gate(candidate: Series, baseline: Series) -> str:
     """Return the gate of measurement: live geomean, published on the same device best, published elsewhere none."""
-    if candidate.kind == "simulated":
-        return "none"
     if baseline.kind == "measured":
         return "geomean"
     return "best" if baseline.device == candidate.device else "none"
@@ -141,7 +143,7 @@ def _sentence(
     because = f"since batch size {_batches(errors)} has no figure ({errors[0].error})" if errors else ""
     if geomean is None:
         why = because or f"since {baseline.name} has no figure in the same region at the same batch size"
-        return f"{candidate.name} was measured, but there is no ratio, {why}."
+        return f"{candidate.name} on {candidate.device} was measured, but there is no ratio, {why}."
     said = f"{candidate.name} on {candidate.device} runs at {times(math.exp(geomean[0]))} times the speed of {baseline.name}"
     device = f"device {baseline.device}; " if baseline.device != candidate.device else ""
     said += f" ({device}geometric mean over {rows} batch size{'s' if rows > 1 else ''})"
@@ -150,7 +152,8 @@ def _sentence(
     if errors and gate != "none":
         return f"{said}: {verdict}, {because}."
     if gate == "none":
-        return f"{said}; no gate was set, so this is no verdict."
+        why = "a simulator made the figures" if candidate.kind == "simulated" else "no gate was set"
+        return f"{said}; {why}, so this is no verdict."
     if gate == "rows":
         return f"{said}: {verdict}, each of these judged at a tolerance of {tolerance_pct:g} %."
     name = "this mean" if gate == "geomean" else f"best batch over best batch, {times(math.exp(deciding[0]))},"

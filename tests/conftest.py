@@ -9,12 +9,22 @@ import yaml
 from PIL import Image
 
 from helpers import ROOT, files
+from tests import simulators
 
 
 @pytest.fixture(autouse=True)
 def own_hash_cache(tmp_path_factory, monkeypatch):
     """Keep the tests' hashes out of reports/."""
     monkeypatch.setattr(files, "HASH_CACHE", tmp_path_factory.getbasetemp() / "hashes.json")
+
+
+@pytest.fixture
+def ascend(tmp_path_factory, monkeypatch):
+    """Simulated atc, npu-smi, ais_bench and aclruntime on PATH and PYTHONPATH, twenty times as fast as they state."""
+    for name, value in simulators.install(tmp_path_factory.mktemp("ascend")).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ASCEND_SIM_SCALE", "0.05")
+    monkeypatch.syspath_prepend(simulators.SITE)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ class Answers(Backend):
 def test_the_last_partial_batch_is_counted_once():
     probabilities = np.random.default_rng(0).random((10, 6), np.float32)
     backend = Answers()
-    classes, _, _ = accuracy.evaluate(backend, probabilities, 4)
+    classes, _ = accuracy.evaluate(backend, probabilities, 4)
     assert backend.batches == [4, 4, 4]  # filled up, since only that size was compared with the original
     assert classes.shape == (10, 5)
     np.testing.assert_array_equal(classes[:, 0], probabilities.argmax(axis=1))
@@ -66,7 +66,7 @@ def test_the_guides_result_file_has_its_keys_and_texts(tmp_path):
 
 def result(right, images):
     interval = accuracy.interval_pct(right, images)
-    empty = {"scores_file": None, "scores_sha256": None, "reason": "", "seconds": 0.0, "top5_pct": None}
+    empty = {"scores_file": None, "scores_sha256": None, "reason": "", "seconds": 0.0, "top5_pct": None, "images": images}
     return Result(
         stage="candidate",
         backend="b",

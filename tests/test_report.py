@@ -37,11 +37,16 @@ def test_a_refused_model_is_a_fail_whatever_the_rest_says():
 
 
 def test_simulated_devices_and_random_weights_are_said_first():
-    assert report.banner(sweep_of(), model_of()) is None
-    assert "weights are random" in report.banner(sweep_of(), model_of(random_weights=True)).text
+    accurate = Stand(results=[Stand(simulated=False)])
+    assert report.banner(model_of(), accurate, sweep_of()) is None
+    assert "weights are random" in report.banner(model_of(random_weights=True), accurate, sweep_of()).text
+    answered = Stand(results=[Stand(simulated=True, backend="npu (0.0.2)")])
+    assert report.banner(model_of(), answered, sweep_of()).text.startswith("Simulated device: the figures of npu (0.0.2) were made")
     simulated = sweep_of()
     simulated.series[0].kind = "simulated"
-    assert report.banner(simulated, model_of(random_weights=True)).text.startswith("Simulated device: the figures of mine <b> were made")
+    assert report.banner(model_of(random_weights=True), accurate, simulated).text.startswith(
+        "Simulated device: the figures of mine <b> were made"
+    )
 
 
 def test_a_preparation_that_differs_from_the_models_own_is_said(tmp_path):

@@ -29,7 +29,7 @@ class Picky(Backend):
 
 def test_a_batch_size_that_fails_is_recorded_and_the_others_go_on():
     candidate, baseline = Picky(fails_at=4), Picky()
-    rows = sweep._measure([candidate, baseline], IMAGES, [4, 2], FAST)
+    rows = sweep._measure({candidate: IMAGES, baseline: IMAGES}, [4, 2], FAST)
     assert [(row.batch, row.error) for row in rows[candidate]] == [(2, None), (4, "out of device memory")]
     assert [(row.batch, row.error) for row in rows[baseline]] == [(2, None), (4, None)]
     assert rows[candidate][1].regions == {}
@@ -38,7 +38,7 @@ def test_a_batch_size_that_fails_is_recorded_and_the_others_go_on():
 
 def test_a_baseline_that_fails_leaves_the_candidate_its_figure():
     candidate, baseline = Picky(), Picky(fails_at=2)
-    rows = sweep._measure([candidate, baseline], IMAGES, [2], FAST)
+    rows = sweep._measure({candidate: IMAGES, baseline: IMAGES}, [2], FAST)
     assert rows[baseline][0].error == "out of device memory"
     assert rows[candidate][0].regions["compute"].images_per_second > 0
 
@@ -54,7 +54,8 @@ def test_a_live_baseline_that_was_never_compared_gets_no_figure_and_a_reason(tmp
 
     backends = iter([Known(), Unknown()])
     monkeypatch.setattr(sweep.backends, "load", lambda folder, model, target: next(backends))
-    monkeypatch.setattr(sweep.Tensors, "of", lambda folder, data: IMAGES)
+    monkeypatch.setattr(sweep.Tensors, "of", lambda folder, data: None)
+    monkeypatch.setattr(sweep, "_images", lambda tensors, backend: IMAGES)
     monkeypatch.setitem(timing.PROFILES, "quick", FAST)
     settings = params.check(params.BatchSweep, run=str(tmp_path), batch_sizes=[2], baseline="openvino")
     candidate, baseline = sweep.measure(SimpleNamespace(settings=settings, folder=tmp_path), None, None)

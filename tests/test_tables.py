@@ -55,8 +55,8 @@ def test_the_accuracy_table_holds_every_result_and_the_reference():
         images, results, reference = 1000, [result(838, 1000)], REFERENCE
 
     assert cells(tables.accuracy(Record))[1:] == [
-        ["b", "fp32", "83.80 %", "81.39 to 85.95", "–", "1000", "this run"],
-        ["reference: published", "–", "83.82 %", "–", "–", "–", "paper"],
+        ["b", "d", "fp32", "83.80 %", "81.39 to 85.95", "–", "1000", "this run"],
+        ["reference: published", "–", "–", "83.82 %", "–", "–", "–", "paper"],
     ]
 
 

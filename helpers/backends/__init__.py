@@ -3,14 +3,49 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol, Self
 
 import numpy as np
 
 from helpers import environment
+from helpers.errors import UserError
 from helpers.params import Target
-from helpers.records import Model, Region
+from helpers.preprocess import Preprocess
+from helpers.records import Model, Region, Row, Telemetry
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one call's parts: copy to the device, synchronous execution, copy back."""
+
+    to_device: float
+    compute: float
+    to_host: float
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a model did on another machine: its answers to the images of this run, and its rows of the sweep."""
+
+    answers: np.ndarray | None  # float32 [N, classes], NaN where an image has none; None: no answers were recorded
+    batch: int | None  # at which the answers were given
+    rows: list[Row]
+    remarks: list[str]  # what must be known of how it was recorded
+    source: str  # what was read
+
+
+class Sampler(Protocol):
+    """Watches the device in the background from the beginning of a `with` block to its end."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def telemetry(self) -> Telemetry | None:
+        """Return what was seen, None when nothing was."""
 
 
 class Backend(ABC):
@@ -24,6 +59,11 @@ class Backend(ABC):
     options: Mapping[str, object] = MappingProxyType({})
     region: Region = "compute"  # what one call covers; on a CPU there are no copies, so compute and device are the same
     simulated: bool = False
+    computes: bool = True  # False: its answers mean nothing
+    times: Times | None = None  # the parts of the last call, where it has parts
+    aipp: bool = False  # it normalises by itself
+    loads_each_batch: bool = False  # every batch size has a model of its own
+    recorded: Recorded | None = None  # instead of calls, where nothing runs here
 
     @staticmethod
     @abstractmethod
@@ -40,8 +80,29 @@ class Backend(ABC):
 
     def refusal(self, model: Model, batches: Sequence[int]) -> str | None:
         """Return why this backend gets no figure at these batch sizes: a check failed, or it was never compared."""
-        is_original = self.simulated or self.name == "torch"
+        is_original = not self.computes or self.name == "torch"
         return model.refusal() if is_original else model.refusal(self.identity, batches)
+
+    def expects(self, how: Preprocess) -> Preprocess:
+        """Return how the batches of this backend are made: as given, unless normalisation lives in its model."""
+        return how
+
+    def sizes(self, wanted: Sequence[int]) -> list[int]:
+        """Return those of the batch sizes that it has a model for."""
+        return list(wanted)
+
+    def prepare(self, batch: int) -> None:  # noqa: B027 - most runtimes take any batch size
+        """Load what a batch size needs."""
+
+    def sampler(self) -> Sampler | None:
+        """Return what watches the device while a point is measured, None where nothing does."""
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:  # noqa: B027 - most runtimes free what they hold by themselves
         """Free what the runtime holds."""
@@ -78,7 +139,20 @@ def load(folder: Path, model: Model, target: Target) -> Backend:
 
 
 def _named(backend: str) -> type[Backend]:
-    return importlib.import_module(f"helpers.backends.{backend}").Backend
+    try:
+        return importlib.import_module(f"helpers.backends.{backend}").Backend
+    except ImportError as error:  # the wheel is there but does not fit, as onnxruntime-cann beside numpy 2
+        raise UserError(f"backend {backend} can't be imported ({error}): correct its installation.") from error
+
+
+def device_name(device: str, simulated: bool) -> str:
+    """Return a device's name; a simulated one is never named without saying so."""
+    return f"{device} (simulated device)" if simulated else device
+
+
+def provider(target: Target) -> str:
+    """Return the provider asked for; the CPU where that is left to the backend."""
+    return "cpu" if target.provider == "auto" else target.provider
 
 
 def cpu_device() -> str:

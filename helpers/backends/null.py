@@ -14,10 +14,11 @@ from helpers.records import Model
 class Backend(backends.Backend):
     name = "null"
     provider = "sleep"
-    device = "null (no device: it sleeps)"
+    device = backends.device_name("null, which sleeps", simulated=True)
     precision = "fp32"
     threads = 1
     simulated = True
+    computes = False
 
     @staticmethod
     def check(target: Target) -> None:

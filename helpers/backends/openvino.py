@@ -10,7 +10,7 @@ from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Model
 
-PRECISIONS = {"fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
+PRECISIONS = {"auto": openvino.Type.f32, "fp32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
 class Backend(backends.Backend):
@@ -18,7 +18,7 @@ class Backend(backends.Backend):
 
     @staticmethod
     def check(target: Target) -> None:
-        core, provider = openvino.Core(), target.provider.upper()
+        core, provider = openvino.Core(), backends.provider(target).upper()
         if provider not in core.available_devices:
             raise ParameterError(
                 f"provider {target.provider} is not an OpenVINO device here: choose among {', '.join(core.available_devices)}."
@@ -27,9 +27,9 @@ class Backend(backends.Backend):
             raise ParameterError(f"this {provider} has no bf16: use precision: fp32.")
 
     def __init__(self, folder: Path, model: Model, target: Target):
-        core, self.provider = openvino.Core(), target.provider.upper()
+        core, self.provider = openvino.Core(), backends.provider(target).upper()
         stage = model.stage("onnx")
-        self.precision = target.precision if stage.precision == "fp32" else stage.precision
+        self.precision = ("bf16" if target.precision == "bf16" else "fp32") if stage.precision == "fp32" else stage.precision
         self.threads = backends.thread_count(target)
         self.options = target.provider_options
         options = {

@@ -18,11 +18,11 @@ class Backend(backends.Backend):
     @staticmethod
     def check(target: Target) -> None:
         here = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
-        if target.provider not in here:
+        if backends.provider(target) not in here:
             raise ParameterError(f"provider {target.provider}: torch runs here on {' or '.join(here)}.")
 
     def __init__(self, folder: Path, model: Model, target: Target):
-        self.provider = target.provider
+        self.provider = backends.provider(target)
         self.threads = backends.thread_count(target)
         self.device = torch.cuda.get_device_name() if self.provider == "cuda" else backends.cpu_device()
         self.region = "device" if self.provider == "cuda" else "compute"

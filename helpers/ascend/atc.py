@@ -1,0 +1,191 @@
+"""The vendor's converter: an ONNX file -> an offline model (.om) for one chip, by the command `atc`.
+
+Flags, texts and traps are those of CANN 5.1 to 8.x; success is exit status, text and file together, since each alone has lied.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from tqdm import tqdm
+
+from helpers import ROOT, files
+from helpers.errors import UserError
+
+SUCCESS = "ATC run success"
+PRECISIONS = {"": "fp16", "force_fp16": "fp16", "fp16": "fp16", "must_keep_origin_dtype": "fp32", "origin": "fp32"}  # any other mixes
+OWN_FLAGS = ("model", "framework", "output", "input_shape", "dynamic_batch_size", "insert_op_conf", "soc_version")
+SET_ENV = "source /usr/local/Ascend/ascend-toolkit/set_env.sh (from CANN 8.5 on: /usr/local/Ascend/cann-<version>/set_env.sh)"
+
+
+class Atc(BaseModel):
+    """How `atc` is called; what is left empty is left to its own default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    soc_version: str = ""  # such as Ascend310P3; empty: the chip that npu-smi finds
+    gears: bool = False  # one .om with a gear for each batch size instead of one static .om for each
+    precision_mode: Literal[
+        "",
+        "force_fp16",
+        "force_fp32",
+        "cube_fp16in_fp32out",
+        "allow_mix_precision",
+        "allow_mix_precision_fp16",
+        "allow_mix_precision_bf16",
+        "allow_fp32_to_fp16",
+        "allow_fp32_to_bf16",
+        "must_keep_origin_dtype",
+    ] = ""
+    precision_mode_v2: Literal["", "fp16", "origin", "cube_fp16in_fp32out", "mixed_float16", "mixed_bfloat16"] = ""  # from CANN 7.0 on
+    op_select_implmode: Literal["", "high_performance", "high_precision", "high_performance_for_all", "high_precision_for_all"] = ""
+    optypelist_for_implmode: list[str] = []  # types of operators, such as Gelu
+    keep_dtype: str = ""  # a file of node names that stay in fp32
+    aipp: bool = False  # normalisation moves into the model, which then takes uint8 NHWC
+    enable_small_channel: bool = False
+    log: Literal["debug", "info", "warning", "error", "null"] = "error"
+    extra: list[str] = []  # further flags, each as --name=value
+    timeout_minutes: Annotated[float, Field(gt=0)] = 60.0  # of one conversion
+    atc_python: str = ""  # a python3 with numpy < 2, whose folder goes first on atc's PATH
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Atc":
+        if self.precision_mode and self.precision_mode_v2:
+            raise ValueError("precision_mode and precision_mode_v2 exclude each other: give one")
+        if bool(self.op_select_implmode) != bool(self.optypelist_for_implmode) and not self.op_select_implmode.endswith("_for_all"):
+            raise ValueError("op_select_implmode and optypelist_for_implmode go together")
+        for flag in self.extra:
+            named = re.fullmatch(r"--([\w-]+)=.*", flag)
+            if not named or named[1].replace("-", "_") in {*OWN_FLAGS, *type(self).model_fields}:
+                raise ValueError(f"extra: {flag!r} is not --name=value with a name that has no parameter of its own")
+        return self
+
+    @property
+    def precision(self) -> str:
+        """Return what the model computes in: fp16, fp32, or mixed where the converter chooses operator by operator."""
+        return "mixed" if self.keep_dtype else PRECISIONS.get(self.precision_mode or self.precision_mode_v2, "mixed")
+
+    def flags(self, soc: str, aipp_config: Path | None) -> list[str]:
+        """Return the flags beside model, output and shape; `soc` such as Ascend310P3."""
+        given = {
+            "log": self.log,
+            "soc_version": soc,  # empty: whoever runs it adds it
+            "precision_mode": self.precision_mode,
+            "precision_mode_v2": self.precision_mode_v2,
+            "op_select_implmode": self.op_select_implmode,
+            "optypelist_for_implmode": ",".join(self.optypelist_for_implmode),
+            "keep_dtype": self.keep_dtype and str(ROOT / self.keep_dtype),
+            "insert_op_conf": str(aipp_config or ""),
+            "enable_small_channel": "1" if self.enable_small_channel else "",
+        }
+        return [f"--{name}={value}" for name, value in given.items() if value] + self.extra
+
+
+def command(onnx: Path, om: Path, shape: tuple[int | str, ...], batches: list[int], flags: list[str]) -> list[str]:
+    """Return the command for one static batch size, or with several for one model that has a gear for each.
+
+    `shape` is the input's without the batch axis. The list is run as it is, never by a shell.
+    """
+    batch = str(batches[0]) if len(batches) == 1 else "-1"
+    gears = [] if len(batches) == 1 else [f"--dynamic_batch_size={','.join(map(str, batches))}"]
+    given = f"--input_shape=input:{batch},{','.join(map(str, shape))}"
+    return ["atc", f"--model={onnx}", "--framework=5", f"--output={om.with_suffix('')}", given, *gears, *flags]
+
+
+def check_environment() -> None:
+    """Raise UserError when `atc` is not on PATH or its environment was not set up."""
+    unset = [name for name in ("ASCEND_OPP_PATH",) if not os.environ.get(name)]
+    if shutil.which("atc") is None or unset:
+        missing = "atc is not on PATH" if shutil.which("atc") is None else f"{unset[0]} is not set"
+        raise UserError(f"{missing}: {SET_ENV} in the shell that starts this, or convert elsewhere with --kit.")
+
+
+def cann_version() -> str:
+    """Return the version of the CANN toolkit by its install record, `unknown` where there is none."""
+    home = Path(os.environ.get("ASCEND_TOOLKIT_HOME") or os.environ.get("ASCEND_HOME_PATH") or os.devnull)
+    for record in (*home.glob("*-linux/ascend_toolkit_install.info"), home / "ascend_toolkit_install.info", home / "version.cfg"):
+        found = record.is_file() and re.search(r"^\W*version\W*=\W*([\w.+-]+)", record.read_text(errors="replace"), re.M | re.I)
+        if found:
+            return found[1]
+    return "unknown"
+
+
+def run(arguments: list[str], om: Path, log: Path, options: Atc) -> float:
+    """Run a conversion, keep what it prints in `log`, and return its seconds; any failure is a UserError and leaves no .om.
+
+    While it runs, a line tells how long it has been at it.
+    """
+    check_environment()
+    work = log.parent / "atc"  # it drops kernel_meta/ and fusion_result.json wherever it is started
+    files.make_folder(work)
+    for stale in (om, *om.parent.glob(f"{om.stem}_linux_*.om")):
+        stale.unlink(missing_ok=True)
+    environment = _environment(options.atc_python)
+    started, limit = time.monotonic(), options.timeout_minutes * 60
+    with log.open("wb") as printed, tqdm(desc=f"atc {om.name}", bar_format="{desc}: {elapsed}") as progress:
+        process = subprocess.Popen(arguments, stdout=printed, stderr=subprocess.STDOUT, cwd=work, env=environment, start_new_session=True)
+        try:
+            while process.poll() is None:
+                if time.monotonic() - started > limit:
+                    raise UserError(f"atc did not finish {om.name} in {options.timeout_minutes:g} minutes: raise atc.timeout_minutes.")
+                time.sleep(0.1)
+                progress.update()
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, 9)  # it starts compilers of its own
+                process.wait()
+    text = log.read_text(errors="replace")
+    if process.returncode or SUCCESS not in text or not om.is_file():
+        om.unlink(missing_ok=True)
+        raise UserError(_failure(process.returncode, text, om, environment))
+    return time.monotonic() - started
+
+
+def _environment(atc_python: str) -> dict[str, str]:
+    """Return our environment without our own Python: atc imports modules that want numpy < 2 from the python3 it finds."""
+    own = Path(sys.prefix) / "bin"
+    isolated = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if not (isolated and Path(folder) == own)]
+    if atc_python:
+        first = Path(atc_python).parent
+        if not os.access(first / "python3", os.X_OK):
+            raise UserError(f"atc.atc_python: {atc_python} has no executable python3 in its folder: give the path of a python3.")
+        folders.insert(0, str(first))
+    hidden = ("VIRTUAL_ENV", "PYTHONHOME", "CONDA_PREFIX")
+    return {**{name: value for name, value in os.environ.items() if name not in hidden}, "PATH": os.pathsep.join(folders)}
+
+
+def _failure(code: int, text: str, om: Path, environment: Mapping[str, str]) -> str:
+    """Return what to tell of a conversion that failed: the vendor's lines with their codes, and what is known to cause them."""
+    if code == 0 and SUCCESS in text:
+        beside = sorted(om.parent.glob(f"{om.stem}_linux_*.om"))
+        if beside:
+            return f"atc wrote {beside[0].name}: part of the graph stayed dynamic and would run on the host; export it with a fixed shape."
+        return f"atc reported success but wrote no {om.name}: see whether the disk is full, and its log beside the artefacts."
+    coded = [line.strip() for line in text.splitlines() if re.match(r"\s*\[?E[A-Z]?\d{4,5}\b", line)]
+    said = " ".join(coded) or next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it printed nothing")
+    hint = _python_problem(environment) or "see its log beside the artefacts and the error code in the ATC documentation."
+    return f"atc failed on {om.name} (exit status {code}): {said[:600].rstrip('.')}; {hint}"
+
+
+def _python_problem(environment: Mapping[str, str]) -> str:
+    """Return what is wrong with the python3 that atc found, empty when it has what atc needs."""
+    found = shutil.which("python3", path=environment["PATH"])
+    if not found:
+        return "there is no python3 on atc's PATH: give one with numpy < 2 as atc.atc_python."
+    probe = "import numpy, attr, decorator, sympy, cffi, yaml, psutil, google.protobuf, scipy; print(numpy.__version__)"
+    done = subprocess.run([found, "-c", probe], env=dict(environment), capture_output=True, text=True, timeout=60)
+    version = done.stdout.strip()
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it does not start"])[-1]
+        return f"its {found} lacks what atc imports ({reason}): install it there or give another python3 as atc.atc_python."
+    if int(version.partition(".")[0]) >= 2:
+        return f"its {found} has numpy {version} and atc needs numpy < 2: give another python3 as atc.atc_python."
+    return ""

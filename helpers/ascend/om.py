@@ -1,0 +1,153 @@
+"""The offline models of a run, one for each batch size or one with a gear for each: made by `atc`, or kept from an earlier run."""
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers import ROOT, files
+from helpers.ascend import atc, npu_smi
+from helpers.elements import Group, Sentence, Table, Text
+from helpers.formats import size
+from helpers.params import Convert
+from helpers.preprocess import Preprocess
+from helpers.records import Stage, TensorSpec
+
+AIPP = """aipp_op {{
+  aipp_mode: static
+  related_input_rank: 0
+  input_format: RGB888_U8
+  src_image_size_w: {side}
+  src_image_size_h: {side}
+  crop: false
+  csc_switch: false
+  rbuv_swap_switch: {swap}
+{channels}
+}}
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One offline model that a run needs."""
+
+    name: str  # of the stage
+    om: Path
+    batches: list[int]  # one: static; several: gears
+    aipp: bool
+
+
+def make(artefacts: Path, onnx: Stage, settings: Convert, how: Preprocess) -> list[Stage]:
+    """Return the stages of the run's offline models; each is converted unless ONNX file, flags and CANN are those of its last time.
+
+    With AIPP one static model without it is made as well, at batch size 1, to compare with.
+    """
+    options = settings.atc
+    soc = options.soc_version or npu_smi.chip(int(settings.provider_options.get("device_id", 0))).soc_version
+    return [_make(plan, artefacts, onnx, soc, options, how) for plan in plans(artefacts, Path(onnx.file).name, settings)]
+
+
+def plans(artefacts: Path, onnx_name: str, settings: Convert) -> list[Plan]:
+    """Return which offline models a run needs, by the guide's names: conformer_base_bs8.om beside conformer_base_dynamicbs.onnx."""
+    base, sizes = onnx_name.removesuffix(".onnx").removesuffix("_dynamicbs"), sorted({*settings.batch_sizes, settings.batch_size})
+    options, plain = settings.atc, f"{base}_bs1.om"
+    base = f"{base}_aipp" if options.aipp else base
+    if options.gears and len(sizes) > 1:
+        needed = [Plan("om, gears", artefacts / f"{base}_gears.om", sizes, options.aipp)]
+    else:
+        needed = [Plan(f"om, batch {batch}", artefacts / f"{base}_bs{batch}.om", [batch], options.aipp) for batch in sizes]
+    return needed + ([Plan("om, batch 1, without AIPP", artefacts / plain, [1], aipp=False)] if options.aipp else [])
+
+
+def aipp_config(how: Preprocess) -> str:
+    """Return the text of an AIPP configuration that normalises as `how` says: out = (pixel - min_chn) * var_reci_chn.
+
+    The model is given RGB bytes; one that was trained on BGR has them swapped first, so that mean and std follow its order.
+    The integer mean_chn can't hold a fractional mean, min_chn can (vendor's AIPP template).
+    """
+    order = slice(None) if how.channel_order == "RGB" else slice(None, None, -1)
+    channels = [f"  min_chn_{i}: {mean!r}" for i, mean in enumerate(how.mean[order])]
+    channels += [f"  var_reci_chn_{i}: {1 / std!r}" for i, std in enumerate(how.std[order])]
+    return AIPP.format(side=how.crop, swap=str(how.channel_order == "BGR").lower(), channels="\n".join(channels))
+
+
+def pixels(how: Preprocess) -> Preprocess:
+    """Return how the images are made for a model that normalises by itself: RGB bytes, height x width x channel."""
+    return how.model_copy(update={"dtype": "uint8", "layout": "NHWC", "channel_order": "RGB"})
+
+
+def in_words(stages: list[Stage]) -> Group:
+    """Return the offline models as a table, and what AIPP saves; what a backend without them runs is a sentence."""
+    made = [stage for stage in stages if stage.format == "om"]
+    if not made:
+        return Group([Sentence("This backend runs the ONNX file as it is: there is nothing more to convert.")])
+    rows = [
+        [
+            Path(stage.file).name,
+            stage.batch or ", ".join(map(str, stage.gears)),
+            stage.soc,
+            stage.precision,
+            stage.input.dtype,
+            size(stage.bytes),
+            f"{stage.seconds:.1f}",
+            (stage.sha256 or "")[:12],
+        ]
+        for stage in made
+    ]
+    headers = ["file", "batch", "chip", "precision", "input", "size", "seconds", "sha256 (first 12)"]
+    aipp = next((stage for stage in made if stage.input.dtype == "uint8"), None)
+    pixels = aipp.input.shape[1] * aipp.input.shape[2] * 3 if aipp else 0
+    saved = f"With AIPP the device receives {pixels:,} bytes an image instead of {4 * pixels:,}, since it normalises them itself."
+    commands = Text("\n".join(dict.fromkeys(stage.command for stage in made)))
+    return Group([Table(headers, rows), commands, Sentence(saved) if aipp else None])
+
+
+def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, how: Preprocess) -> Stage:
+    """Return the stage of one model, converted now or before."""
+    config = artefacts / "aipp.cfg" if plan.aipp else None
+    if config:
+        files.write_text(config, aipp_config(how))
+    shape = onnx.input.shape[1:]
+    arguments = atc.command(artefacts / Path(onnx.file).name, plan.om, tuple(shape), plan.batches, options.flags(soc, config))
+    shown = shlex.join(arguments).replace(f"{artefacts}/", "")
+    cann = atc.cann_version()
+    key = _key(
+        onnx.sha256, shown, cann, config.read_text() if config else "", options.keep_dtype and files.sha256(ROOT / options.keep_dtype)
+    )
+    memo = plan.om.with_suffix(".om.json")
+    seconds = _known(memo, plan.om, key)
+    if seconds is None:
+        seconds = atc.run(arguments, plan.om, plan.om.with_suffix(".log"), options)
+        files.write_text(memo, json.dumps({"key": key, "seconds": round(seconds, 3), "sha256": files.sha256(plan.om)}))
+    batch = plan.batches[0] if len(plan.batches) == 1 else None
+    axis: int | str = batch or "batch"
+    given = ("uint8", [axis, *shape[1:], shape[0]]) if plan.aipp else ("float32", [axis, *shape])
+    return Stage(
+        name=plan.name,
+        format="om",
+        file=f"artefacts/{plan.om.name}",
+        sha256=files.sha256(plan.om),
+        bytes=plan.om.stat().st_size,
+        command=f"{shown} (CANN {cann})",
+        seconds=round(seconds, 3),
+        input=TensorSpec(name="input", shape=given[1], dtype=given[0]),
+        output=TensorSpec(name="probs", shape=[axis, onnx.output.shape[1]], dtype="float32"),
+        precision=options.precision,
+        soc=soc,
+        batch=batch,
+        gears=plan.batches if batch is None else [],
+    )
+
+
+def _key(*parts: str | None) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _known(memo: Path, om: Path, key: str) -> float | None:
+    """Return the seconds that a model took when it was made from the same; None when it must be made."""
+    try:
+        told = json.loads(memo.read_text())
+    except (OSError, ValueError):
+        return None
+    return told["seconds"] if told["key"] == key and om.is_file() and files.sha256(om) == told["sha256"] else None

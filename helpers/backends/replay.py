@@ -1,0 +1,93 @@
+"""No device: the answers and times that ais_bench or ais_infer recorded on another machine, as if they were measured here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from helpers import backends, dataset, sources, steps, timing
+from helpers.ascend import ais_bench, kit
+from helpers.errors import ParameterError, UserError
+from helpers.params import Target
+from helpers.records import Copies, Data, Measured, Model, Row
+
+OPTIONS = ("results", "device")
+
+
+class Backend(backends.Backend):
+    name = "replay"
+    threads = 0
+
+    @staticmethod
+    def check(target: Target) -> None:
+        unknown = sorted(set(target.provider_options) - set(OPTIONS))
+        if unknown or target.provider != "auto":
+            wrong = f"not {', '.join(unknown)}" if unknown else f"and it has no provider ({target.provider})"
+            raise ParameterError(f"backend replay takes provider_options {' and '.join(OPTIONS)}, {wrong}.")
+
+    def __init__(self, folder: Path, model: Model, target: Target):
+        source = sources.existing("provider_options.results", target.provider_options["results"])
+        found, data = kit.opened(source, folder / "artefacts"), steps.load(Data, folder)
+        told = kit.told(found)
+        kit.check_same(told, data, model.stage("onnx"))
+        stems = ais_bench.stems(dataset.load(folder / data.manifest).names)
+        recording = ais_bench.read(found, model.classes, stems)
+        if not recording.timings and not recording.answers:
+            raise UserError(f"{source.name} holds nothing that ais_bench wrote: neither summaries, logs nor answers.")
+        soc = told.get("soc") or ""
+        self.provider = soc or "device"
+        self.precision = told.get("precision") or (target.precision if target.precision != "auto" else "precision not stated")
+        self.simulated = recording.simulated
+        named = target.provider_options.get("device") or soc.replace("Ascend", "Ascend ") or "not stated"
+        self.device = backends.device_name(str(named), self.simulated)
+        self.recorded = _recorded(recording, stems, model.classes, source.name, bool(told))
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        raise UserError("recorded results hold no answers to other images: measure on the device itself with backend ascend.")
+
+    def refusal(self, model: Model, batches: Sequence[int]) -> str | None:
+        """Return why recorded results get no figure: the answers are compared at the batch size they were given at."""
+        answered = self.recorded.answers is not None
+        return model.refusal(self.identity, [self.recorded.batch]) if answered else model.refusal()
+
+    def describe(self) -> str:
+        return f"replay of {self.recorded.source}, {self.precision}"
+
+    def version(self) -> str:
+        return "recorded"
+
+
+def _recorded(recording: ais_bench.Recording, stems: list[str], classes: int, source: str, from_kit: bool) -> backends.Recorded:
+    """Return a recording as this run's rows and answers; of several sets of answers the most complete counts."""
+    remarks = []
+    answers, batch = None, None
+    if recording.answers:
+        best = max(recording.answers, key=lambda one: len(one.probabilities))
+        missing = np.full(classes, np.nan, np.float32)
+        answers = np.stack([best.probabilities.get(stem, missing) for stem in stems])
+        batch = best.batch or 1
+        remarks += best.remarks
+        if not from_kit:
+            remarks.append("These answers did not come from a kit: that they are of this run's images is told by the file names alone.")
+    else:
+        remarks.append("No answers to images were recorded: that it was this model that ran can't be shown.")
+    # pure inference last, so that it counts where both were recorded: it is what the published table has
+    timed = {one.batch: one for one in sorted(recording.timings, key=lambda one: one.zero_input)}
+    return backends.Recorded(answers, batch, [_row(one) for one in timed.values()], remarks, source)
+
+
+def _row(timed: ais_bench.Timing) -> Row:
+    """Return the row of one measurement; ais_bench times the execution alone, so that is its region."""
+    seconds = [ms / 1000 for ms in timed.execute_ms]
+    if seconds:
+        compute = timing.measured(timed.batch, seconds, seconds)
+    else:
+        fps = 1000 * timed.batch / timed.mean_ms
+        compute = Measured(images_per_second=fps, interval_fps=None, latency_ms=None, blocks=1, calls=None)
+    said = ["input of zeros" if timed.zero_input else "", *timed.remarks]
+    return Row(
+        batch=timed.batch,
+        regions={"compute": compute},
+        copies=Copies(to_device_ms=timed.h2d_ms, to_host_ms=timed.d2h_ms),
+        noise="; ".join(filter(None, said)) or None,
+    )

@@ -1,0 +1,1 @@
+"""A simulated ais_bench 0.0.2."""

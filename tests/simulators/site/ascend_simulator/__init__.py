@@ -1,0 +1,1 @@
+"""What the simulated atc, aclruntime, ais_bench and npu-smi have in common."""
