@@ -25,7 +25,7 @@ BackendName = Literal["onnxruntime", "openvino", "torch", "ascend", "replay", "n
 Precision = Literal["auto", "fp32", "bf16", "fp16", "mixed"]
 PRECISIONS = {"onnxruntime": ("fp32",), "torch": ("fp32",), "null": ("fp32",), "openvino": ("fp32", "bf16")}  # others have all
 MODULES = {"ascend": "aclruntime", "replay": "numpy", "null": "numpy"}  # where a backend needs another module than its own name
-HOW_TO_INSTALL = {"ascend": "fetch the vendor's wheel (README, Ascend 310P) or use --kit", "torch": "pip install -e '.[convert]'"}
+HOW_TO_INSTALL = {"ascend": "fetch the vendor's wheel (docs/ascend.md) or use --kit", "torch": "pip install -e '.[convert]'"}
 
 
 def _distinct(sizes: list[int]) -> list[int]:

@@ -1,11 +1,11 @@
 import io
 import json
-import stat
 
 import numpy as np
 import pytest
 
 from helpers.ascend import ais_bench
+from helpers.ascend.recorded_times import Timing
 from helpers.errors import UserError
 
 STEMS = ["img_1", "img_2", "img_10"]  # in natural order
@@ -64,50 +64,10 @@ def first(found):
     return {stem: round(float(row[0]), 3) for stem, row in found.probabilities.items()}
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["val/ILSVRC2012_val_00000001.JPEG", "b-1.tar.png"], ["ILSVRC2012_val_00000001", "b-1"]),
-        (["a/1.png", "b/1.png"], ["image_00000001", "image_00000002"]),
-        (["a b.png", "c.png"], ["image_00000001", "image_00000002"]),
-        (["ä.png"], ["image_00000001"]),
-        ([".png"], ["image_00000001"]),
-        ([], []),
-    ],
-)
-def test_stems_are_those_of_the_guide_or_numbers(names, expected):
-    assert ais_bench.stems(names) == expected
-
-
-def test_an_image_is_its_values_in_c_order_for_owner_and_group(tmp_path):
-    batch = np.arange(2 * 3 * 224 * 224, dtype=np.float32).reshape(2, 224, 224, 3).transpose(0, 3, 1, 2)
-    ais_bench.write_bin(tmp_path / "bin", ["a", "b", "c"], iter([batch, batch[:1]]))
-    assert sorted(path.name for path in (tmp_path / "bin").iterdir()) == ["a.bin", "b.bin", "c.bin"]
-    assert (tmp_path / "bin" / "b.bin").stat().st_size == 602_112
-    np.testing.assert_array_equal(np.fromfile(tmp_path / "bin" / "b.bin", np.float32), batch[1].ravel())
-    assert stat.S_IMODE((tmp_path / "bin").stat().st_mode) == 0o750
-    assert stat.S_IMODE((tmp_path / "bin" / "a.bin").stat().st_mode) == 0o640
-
-
-def test_a_link_is_replaced_and_not_written_through(tmp_path):
-    write(tmp_path / "other", "kept")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "a.bin").symlink_to(tmp_path / "other")
-    ais_bench.write_bin(tmp_path / "bin", ["a"], [np.zeros((1, 2), np.uint8)])
-    assert (tmp_path / "other").read_text() == "kept"
-    assert (tmp_path / "bin" / "a.bin").read_bytes() == b"\0\0"
-
-
-def test_a_file_that_would_be_read_too_is_refused(tmp_path):
-    write(tmp_path / "bin" / "old.bin", "x")
-    with pytest.raises(UserError, match="bin holds old.bin, which is not of this run but would be read with it: remove the folder."):
-        ais_bench.write_bin(tmp_path / "bin", ["a"], [np.zeros((1, 2), np.float32)])
-
-
 def test_a_summary_of_2022_stands_in_its_folder_and_has_means_alone(tmp_path):
     write(tmp_path / "out" / "2022_07_01" / "sumary.json", summary(H2D_latency={"mean": 0.5}, D2H_latency={"mean": 0.0}))
     found = timing(tmp_path)
-    assert found == ais_bench.Timing(8, (), 32.0, 0.5, None, True, "out/2022_07_01/sumary.json", (ONLY_MEAN,))
+    assert found == Timing(8, (), 32.0, 0.5, None, True, "out/2022_07_01/sumary.json", (ONLY_MEAN,))
 
 
 def test_a_later_summary_stands_beside_its_folder_and_has_every_execute(tmp_path):
@@ -196,9 +156,7 @@ def listed(*names):
 def test_copies_that_fill_the_last_batch_are_a_remark(tmp_path):
     ten = listed(*[(f"{n}.bin", f"{n}_0.bin") for n in range(10)])
     write(tmp_path / "run_summary.json", summary(32.0, [32.0, 32.0], filesinfo=ten))
-    assert timing(tmp_path).remarks == (
-        "The last batch of 10 inputs was filled up with 6 copies, which count as images in the throughput.",
-    )
+    assert timing(tmp_path).remarks == ("The last batch of 10 inputs was filled up with 6 copies, counted as images in the throughput.",)
 
 
 @pytest.mark.parametrize("file", ["pure_infer_data", "batch_of_8.bin"])
@@ -210,10 +168,10 @@ def test_inputs_that_are_no_single_images_are_not_filled_up(tmp_path, file):
     assert timing(tmp_path).remarks == ()
 
 
-@pytest.mark.parametrize("line", [V1, V2, V3, V3.replace("t", "T", 1), V3.replace("32.0", "np.float64(32.0)").replace("250.0", "2.5e+02")])
+@pytest.mark.parametrize("line", [V1, V2, V3, V3.replace("t", "T", 1)])
 def test_each_wording_of_a_log_is_read(tmp_path, line):
     write(tmp_path / "conformer_bs8.log", END.format(line))
-    assert timing(tmp_path) == ais_bench.Timing(8, (), 32.0, 0.5, 0.25, True, "conformer_bs8.log", (ONLY_MEAN,))
+    assert timing(tmp_path) == Timing(8, (), 32.0, 0.5, 0.25, True, "conformer_bs8.log", (ONLY_MEAN,))
 
 
 def test_a_log_of_threads_has_a_mean_alone(tmp_path):
@@ -265,13 +223,6 @@ def test_a_log_and_a_summary_of_one_run_are_one_timing(tmp_path):
     write(tmp_path / "out" / "2023_01_01_summary.json", summary(32.0, [31.0, 33.0], throughput=250.0))
     write(tmp_path / "screen.log", END.format(V3))
     assert timing(tmp_path).source == "out/2023_01_01_summary.json"
-
-
-@pytest.mark.parametrize("name", ["bs8_summary.json", "bs8/sumary.json"])
-def test_a_log_and_a_summary_of_one_name_are_one_timing(tmp_path, name):
-    write(tmp_path / name, summary(31.9))
-    write(tmp_path / "bs8.log", END.format(V3))
-    assert timing(tmp_path).source == name
 
 
 def test_repeats_with_logs_of_one_name_are_kept_apart(tmp_path):
@@ -357,20 +308,6 @@ def test_the_summary_overrules_the_names(tmp_path):
     assert answers(tmp_path).remarks == ()
 
 
-def test_a_whole_batch_in_a_file_is_in_the_order_of_its_inputs(tmp_path):
-    write(tmp_path / "x" / "sample_id_0_output_0.bin", [of(0.0), of(0.125)])
-    files = {"0": {"infiles": ["b/img_10.bin", "b/img_1.bin"], "outfiles": ["x/sample_id_0_output_0.bin"]}}
-    write(tmp_path / "x" / "sumary.json", summary(filesinfo=files))
-    assert first(answers(tmp_path)) == {"img_10": 0, "img_1": 0.125}
-
-
-def test_a_whole_batch_in_a_file_with_a_number_is_counted(tmp_path):
-    write(tmp_path / "input0_output_0.bin", [of(0.0), of(0.125)])
-    write(tmp_path / "input1_output_0.bin", [of(0.25), of(0.375)])
-    assert first(answers(tmp_path)) == {"img_1": 0, "img_2": 0.125, "img_10": 0.25}
-    assert "1 results are of images that this run does not have (first: number 3): they are left out." in answers(tmp_path).remarks
-
-
 def test_a_later_summary_beside_the_folder_is_that_of_the_results(tmp_path):
     for stem in STEMS:
         write(tmp_path / "x" / f"{stem}_0.bin", of(0.5))
@@ -419,8 +356,7 @@ def test_zeros_of_txt_are_a_remark(tmp_path):
     for stem, text in zip(STEMS, ["1.000000 0.000000 0.0 0.0 0.0 0.0", "0.9 0.1 0.0 0.0 0.0 0.0", "0.5 0.1 0.1 0.1 0.1 0.1"], strict=True):
         write(tmp_path / f"{stem}_0.txt", text)
     assert answers(tmp_path).remarks == (
-        "TXT keeps six decimals, so that probabilities below 5e-7 are zero: "
-        "2 of 3 images have fewer than 5 others and thus an arbitrary top-5.",
+        "TXT keeps six decimals, so that probabilities below 5e-7 are zero: the end of the top 5 is arbitrary for 2 of 3 images.",
     )
 
 
@@ -443,16 +379,17 @@ def npy(array):
         (
             "img_1_0.bin",
             of(0.5, 7),
-            "img_1_0.bin holds 28 bytes where 6 values of float32, 24 bytes, were expected: record with this run's model",
+            "img_1_0.bin holds 7 values of float32 where 6 of float32 were expected: record with this run's model",
         ),
-        ("img_1_0.bin", "", "holds 0 bytes where"),
-        ("img_1_0.bin", "12345", "holds 5 bytes where"),
-        ("img_1_0.bin", [of(0.5), of(0.5)], "holds 12 values where 6 values"),
-        ("img_1_0.npy", npy(np.zeros((1, 7), np.float32)), r"holds float32 \[1, 7\] where"),
-        ("img_1_0.npy", npy(np.zeros((1, 6), np.int64)), r"holds int64 \[1, 6\] where"),
+        ("img_1_0.bin", "", "holds 0 values"),
+        ("img_1_0.bin", "12345", "img_1_0.bin is damaged"),
+        ("img_1_0.bin", [of(0.5), of(0.5)], "holds 12 values"),
+        ("img_1_0.npy", npy(np.zeros((1, 7), np.float32)), "holds 7 values"),
+        ("img_1_0.npy", npy(np.zeros((1, 6), np.int64)), "holds 6 values of int64 where"),
+        ("img_1_0.npy", "", "img_1_0.npy is damaged"),
         ("img_1_0.npy", b"\x93NUMPY\x01\x00", "img_1_0.npy is damaged"),
-        ("img_1_0.txt", "0.5 0.5", "holds 2 values where"),
-        ("img_1_0.txt", "", "holds 0 values where"),
+        ("img_1_0.txt", "0.5 0.5", "holds 2 values"),
+        ("img_1_0.txt", "", "holds 0 values"),
         ("img_1_0.txt", "0.5 0.5 x", "img_1_0.txt is damaged"),
         ("img_1_0.bin", of(np.nan), "img_1_0.bin holds values that are not finite: convert the model with a higher precision"),
     ],
@@ -463,25 +400,26 @@ def test_a_result_that_can_not_be_one_is_told(tmp_path, name, content, said):
         read(tmp_path)
 
 
-def test_the_last_images_without_result_are_an_incomplete_batch(tmp_path):
+def test_fewer_images_without_result_than_a_batch_are_perhaps_its_end(tmp_path):
     for stem in STEMS[:2]:
         write(tmp_path / "bs2" / f"{stem}_0.bin", of(0.5))
     assert answers(tmp_path).remarks == (
-        "The last 1 of 3 images have no result, as when an early release drops an incomplete batch: accuracy is over the others.",
+        "No result for 1 of 3 images (first: img_10), perhaps an incomplete last batch, which early releases drop: "
+        "accuracy is over the others.",
     )
 
 
 @pytest.mark.parametrize(("there", "missing"), [("img_1", "img_2"), ("img_2", "img_1")])
 def test_other_images_without_result_are_named(tmp_path, there, missing):
     write(tmp_path / "bs2" / f"{there}_0.bin", of(0.5))
-    assert answers(tmp_path).remarks == (f"2 of 3 images have no result (first: {missing}): accuracy is over the others.",)
+    assert answers(tmp_path).remarks == (f"No result for 2 of 3 images (first: {missing}): accuracy is over the others.",)
 
 
 def test_images_that_this_run_does_not_have_are_left_out(tmp_path):
     for stem in [*STEMS, "img_3", "img_4"]:
         write(tmp_path / f"{stem}_0.bin", of(0.5))
     assert list(answers(tmp_path).probabilities) == ["img_10", "img_1", "img_2"]
-    assert answers(tmp_path).remarks == ("2 results are of images that this run does not have (first: img_3): they are left out.",)
+    assert answers(tmp_path).remarks == ("Results of 2 images that this run does not have (first: img_3) are left out.",)
 
 
 def test_results_of_other_images_alone_are_refused(tmp_path):
@@ -506,7 +444,7 @@ def test_devices_that_answer_alike_are_one_set_of_answers(tmp_path):
 def test_devices_that_differ_are_a_remark_and_the_first_counts(tmp_path):
     devices(tmp_path, 0.25, 0.75)
     assert first(answers(tmp_path)) == {"img_10": 0.5, "img_1": 0.5, "img_2": 0.25}
-    assert answers(tmp_path).remarks == ("1 images were answered differently by the devices (first: img_2): the first answer is kept.",)
+    assert answers(tmp_path).remarks == ("The devices differ in their answer to 1 image (first: img_2): the first answer is kept.",)
 
 
 def test_divided_inputs_are_put_together(tmp_path):

@@ -1,5 +1,4 @@
 import stat
-import threading
 
 import pytest
 
@@ -70,52 +69,6 @@ MAPPING = """\
 	1                              0                              0                              Ascend 310P3
 	1                              1                              1                              Ascend 310P3
 	1                              2                              -                              Mcu
-"""
-COMMON_310P = """\
-	NPU ID                         : 1
-	Chip Count                     : 2
-
-	Chip ID                        : 0
-	Memory Usage Rate(%)           : 4
-	Aicore Usage Rate(%)           : 10
-	Aicore Freq(MHZ)               : 1080
-	Aicore curFreq(MHZ)            : 960
-	Temperature(C)                 : 43
-
-	Chip ID                        : 1
-	Memory Usage Rate(%)           : 4
-	Aicore Usage Rate(%)           : 90
-	Aicore Freq(MHZ)               : 1080
-	Aicore curFreq(MHZ)            : 1080
-	Temperature(C)                 : 51
-
-	Chip Name                      : mcu
-	Temperature(C)                 : 41
-	NPU Real-time Power(W)         : 45.2
-"""
-COMMON_910B = """\
-	NPU ID                         : 0
-	Chip Count                     : 1
-
-	Chip ID                        : 0
-	Memory Usage Rate(%)           : 6
-	HBM Usage Rate(%)              : 0
-	Aicore Usage Rate(%)           : 30
-	Aicore Freq(MHZ)               : 1000
-	Aicore curFreq(MHZ)            : 1000
-	Aicore Count                   : 32
-	Temperature(C)                 : 46
-	NPU Real-time Power(W)         : 69.0
-"""
-COMMON_310 = """\
-	NPU ID                         : 0
-	Chip Count                     : 1
-
-	Chip ID                        : 0
-	Memory Usage Rate(%)           : 6
-	Aicore Usage Rate(%)           : 30
-	Temperature(C)                 : 46
-	Rated Power Dissipation(W)     : 12.8
 """
 
 
@@ -260,92 +213,3 @@ def test_a_table_without_chips_is_told(answers):
     answers({"info": "\n".join(PRO.splitlines()[:6])})
     with pytest.raises(UserError, match="npu-smi info lists no chip"):
         npu_smi.chips()
-
-
-def chip(chip_id=0, npu_id=1):
-    return npu_smi.Chip(npu_id, chip_id, chip_id, "310P3", "OK", None, 40.0, 0.0, 0.0, 21527.0)
-
-
-def sample(chip, *prints, power=None):
-    """Return the sampler after one sample for each print; an exception among them is raised."""
-    left, asked, done = list(prints), [], threading.Event()
-
-    def give(text):
-        if isinstance(text, Exception):
-            raise text
-        return text
-
-    def read_power():
-        asked.append(power)
-        return give(power if power is not None else UserError("not supported"))
-
-    def wait(interval):
-        if not left:
-            done.set()
-        return not left
-
-    with npu_smi.Sampler(chip, 0.5, lambda: give(left.pop(0)), read_power, wait) as sampler:
-        assert done.wait(10)
-    sampler.asked = asked
-    return sampler
-
-
-def test_a_310p_has_its_own_chip_and_the_power_of_the_card():
-    told = sample(chip(1), COMMON_310P, COMMON_310P.replace(": 51", ": 53").replace(": 90", ": 100")).telemetry()
-    assert (told.samples, told.failed_samples, told.interval_seconds) == (2, 0, 0.5)
-    assert (told.aicore_pct, told.frequency_mhz, told.temperature_c, told.temperature_max_c) == (95, 1080, 52, 53)
-    assert (told.power_w, told.power_of) == (45.2, "card")
-
-
-def test_a_910b_has_the_power_of_the_chip():
-    told = sample(chip(), COMMON_910B).telemetry()
-    assert (told.power_w, told.power_of) == (69.0, "chip")
-
-
-def test_the_rated_power_is_none_and_the_card_is_asked():
-    sampler = sample(chip(), COMMON_310, COMMON_310, power="\tPower Dissipation(W)           : 15.8\n")
-    assert (sampler.telemetry().power_w, sampler.telemetry().power_of) == (15.8, "card")
-    assert len(sampler.asked) == 2
-
-
-def test_a_power_query_that_fails_is_not_repeated():
-    sampler = sample(chip(), COMMON_310, COMMON_310)
-    assert (sampler.telemetry().power_w, sampler.telemetry().power_of) == (None, None)
-    assert len(sampler.asked) == 1
-
-
-def test_the_latest_chips_have_no_id_in_their_block():
-    without = COMMON_910B.replace("	Chip ID                        : 0\n", "").replace("	Chip Count                     : 1\n", "")
-    assert sample(chip(), without).telemetry().temperature_c == 46
-
-
-def test_numbers_may_be_na():
-    told = sample(chip(), COMMON_310P.replace(": 45.2", ": NA").replace(": 43", ": NA")).telemetry()
-    assert (told.power_w, told.temperature_c, told.temperature_max_c) == (None, None, None)
-    assert told.aicore_pct == 10
-
-
-def test_failed_samples_are_counted_and_no_error():
-    sampler = sample(chip(), UserError("hangs"), COMMON_310P, "no such chip")
-    assert (sampler.telemetry().samples, sampler.telemetry().failed_samples) == (1, 2)
-
-
-def test_no_sample_is_no_telemetry():
-    sampler = sample(chip(), UserError("hangs"))
-    assert sampler.telemetry() is None
-    assert sampler.failed_samples == 1
-
-
-def test_the_thread_ends_with_the_context_also_when_that_fails(answers):
-    answers({"info -t common -i 1": COMMON_310P})
-    with pytest.raises(ZeroDivisionError), npu_smi.Sampler(chip(), 60):
-        assert "npu-smi" in [thread.name for thread in threading.enumerate()]
-        raise ZeroDivisionError
-    assert "npu-smi" not in [thread.name for thread in threading.enumerate()]
-
-
-def test_a_sampler_asks_for_the_npu_of_its_chip(answers):
-    answers.script(f"test \"$*\" = 'info -t common -i 24' || exit 1\ncat <<'END'\n{COMMON_310P}END\n")
-    with npu_smi.Sampler(chip(0, npu_id=24), 60) as sampler:
-        pass
-    assert sampler.telemetry().power_w == 45.2

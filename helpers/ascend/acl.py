@@ -115,7 +115,7 @@ class Session:
 
     def _execute(self, inputs: list) -> tuple[list, float]:
         """Return the outputs on the device and the seconds of the execution."""
-        if not hasattr(self._session, "run"):  # the releases of early 2022 leave the timing to the caller
+        if hasattr(self._session, "run_execute"):  # the releases of early 2022 leave the timing to the caller
             self._session.run_setinputs(inputs)
             started = time.perf_counter()
             self._session.run_execute(1)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -108,13 +109,14 @@ def check_environment() -> None:
 
 
 def cann_version() -> str:
-    """Return the version of the CANN toolkit by its install record, `unknown` where there is none."""
+    """Return the version of the CANN toolkit by its install record; where there is none, the day that its atc was installed."""
     home = Path(os.environ.get("ASCEND_TOOLKIT_HOME") or os.environ.get("ASCEND_HOME_PATH") or os.devnull)
     for record in (*home.glob("*-linux/ascend_toolkit_install.info"), home / "ascend_toolkit_install.info", home / "version.cfg"):
         found = record.is_file() and re.search(r"^\W*version\W*=\W*([\w.+-]+)", record.read_text(errors="replace"), re.M | re.I)
         if found:
             return found[1]
-    return "unknown"
+    atc = shutil.which("atc")
+    return f"unknown, its atc of {datetime.fromtimestamp(os.stat(atc).st_mtime, UTC):%Y-%m-%d}" if atc else "unknown"
 
 
 def run(arguments: list[str], om: Path, log: Path, options: Atc) -> float:

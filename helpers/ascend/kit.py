@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 from tqdm import tqdm
 
 from helpers import ROOT, dataset, files
-from helpers.ascend import ais_bench, atc, om
+from helpers.ascend import atc, bin_files, om
 from helpers.errors import UserError
 from helpers.params import Convert
 from helpers.records import Data, Model, Stage, TensorSpec
@@ -42,9 +42,9 @@ def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Conve
         path = kit / stale
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     manifest = dataset.load(run_folder / data.manifest)
-    stems = ais_bench.stems(manifest.names)
+    stems = bin_files.stems(manifest.names)
     starts = tqdm(range(0, len(tensors), CHUNK), desc="write .bin", unit="batch")
-    ais_bench.write_bin(kit / "bin", stems, (tensors[start : start + CHUNK] for start in starts))
+    bin_files.write_bin(kit / "bin", stems, (tensors[start : start + CHUNK] for start in starts))
     shutil.copyfile(run_folder / onnx.file, kit / Path(onnx.file).name)
     labels = zip(stems, manifest.names, manifest.labels.tolist(), strict=True)
     text = "".join(f"{stem}{Path(name).suffix} {label}\n" for stem, name, label in labels if label != dataset.NO_LABEL)

@@ -7,6 +7,7 @@ import numpy as np
 
 from helpers import backends, environment
 from helpers.ascend import acl, npu_smi, om
+from helpers.ascend.telemetry import Sampler
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.preprocess import Preprocess
@@ -38,7 +39,7 @@ class Backend(backends.Backend):
             raise UserError("this run has no .om: run 2_convert with backend ascend.")
         first = self._stages[0]
         self._chip = npu_smi.chip(self._device)
-        if self._chip.soc_version != first.soc:
+        if first.soc != self._chip.soc_version and not first.soc.startswith(f"{self._chip.soc_version}_"):  # A3: Ascend910_9391
             raise UserError(
                 f"{Path(first.file).name} was made for {first.soc} and device {self._device} is {self._chip.soc_version}: "
                 "run 2_convert on this machine."
@@ -76,8 +77,8 @@ class Backend(backends.Backend):
         probabilities, self.times = self._session(batch)
         return probabilities
 
-    def sampler(self) -> npu_smi.Sampler:
-        return npu_smi.Sampler(self._chip)
+    def sampler(self) -> Sampler:
+        return Sampler(self._chip)
 
     def close(self) -> None:
         if self._session:

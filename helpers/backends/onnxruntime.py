@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from helpers import backends
-from helpers.ascend.atc import PRECISIONS
+from helpers.ascend import atc
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Model
@@ -71,7 +71,8 @@ def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
         reason = str(error).strip().splitlines()[0].rstrip(".")[:300]
         raise UserError(f"ONNX Runtime can't load {file.name} with {provider}: {reason}.") from error
     if loaded.get_providers()[0] != provider:
-        raise UserError(f"{provider} was asked for but {loaded.get_providers()[0]} runs: see what its installation lacks.")
+        lacks = f"{atc.SET_ENV} first" if provider == CANN else "see what its installation lacks"
+        raise UserError(f"{provider} was asked for but {loaded.get_providers()[0]} runs: {lacks}.")
     return loaded
 
 
@@ -93,4 +94,4 @@ def _check_cann(target: Target) -> None:
 
 def _cann_precision(target: Target) -> str:
     """Return what CANN computes in; as with atc, its own default is fp16."""
-    return PRECISIONS.get(str(target.provider_options.get("precision_mode", "")), "mixed")
+    return atc.PRECISIONS.get(str(target.provider_options.get("precision_mode", "")), "mixed")

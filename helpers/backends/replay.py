@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from helpers import backends, dataset, sources, steps, timing
-from helpers.ascend import ais_bench, kit
+from helpers.ascend import ais_bench, bin_files, kit
+from helpers.ascend.recorded_times import Timing
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Copies, Data, Measured, Model, Row
@@ -30,7 +31,7 @@ class Backend(backends.Backend):
         found, data = kit.opened(source, folder / "artefacts"), steps.load(Data, folder)
         told = kit.told(found)
         kit.check_same(told, data, model.stage("onnx"))
-        stems = ais_bench.stems(dataset.load(folder / data.manifest).names)
+        stems = bin_files.stems(dataset.load(folder / data.manifest).names)
         recording = ais_bench.read(found, model.classes, stems)
         if not recording.timings and not recording.answers:
             raise UserError(f"{source.name} holds nothing that ais_bench wrote: neither summaries, logs nor answers.")
@@ -76,7 +77,7 @@ def _recorded(recording: ais_bench.Recording, stems: list[str], classes: int, so
     return backends.Recorded(answers, batch, [_row(one) for one in timed.values()], remarks, source)
 
 
-def _row(timed: ais_bench.Timing) -> Row:
+def _row(timed: Timing) -> Row:
     """Return the row of one measurement; ais_bench times the execution alone, so that is its region."""
     seconds = [ms / 1000 for ms in timed.execute_ms]
     if seconds:

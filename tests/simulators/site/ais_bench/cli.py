@@ -86,8 +86,8 @@ def parser(era: str) -> argparse.ArgumentParser:
 class Timed:
     """The first generation's session: the caller takes the times of copies and of `run_execute(loop)`."""
 
-    def __init__(self, session, device: int, loop: int):
-        self.session, self.device, self.loop = session, device, loop
+    def __init__(self, session, device: int):
+        self.session, self.device = session, device
         self.names = [desc.name for desc in session.get_outputs()]
         self.compute, self.copies = [], {"H2D": [], "D2H": []}
 
@@ -121,7 +121,7 @@ class Timed:
 class Looped:
     """The later generations' session: the binding takes the times."""
 
-    def __init__(self, session, device: int, loop: int):
+    def __init__(self, session):
         self.session = session
         self.names = [desc.name for desc in session.get_outputs()]
 
@@ -196,7 +196,7 @@ def run_device(args, device: int, era: str, folder: Path | None, files: str | No
         info_line(f"output path:{folder}")
     descs = session.get_inputs()
     runs = batches(input_files(files, len(descs), era), descs[0].realsize, era) if files else [[[PURE] for _ in descs]]
-    runner = (Timed if first else Looped)(session, device, args.loop)
+    runner = Timed(session, device) if first else Looped(session)
 
     def arrays(infiles: list[list[str]]) -> list[np.ndarray]:
         return [array_of(part, desc.realsize, args.pure_data_type) for part, desc in zip(infiles, descs, strict=True)]
