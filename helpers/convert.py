@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from helpers import backends, classifier, dataset, export, files, parity, sources
+from helpers.ascend import kit, om
 from helpers.elements import Sentence
 from helpers.errors import UserError
 from helpers.params import Convert, Target
@@ -57,12 +58,8 @@ def for_device(step: Step, converted: Converted, data: Data) -> Converted:
     """Return the conversion with what its device runs instead of the ONNX file: the offline models that atc makes, or made elsewhere."""
     settings: Convert = step.settings
     if settings.backend == "ascend":
-        from helpers.ascend import om
-
         made = om.make(step.artefacts, converted.stages[-1], settings, data.preprocess)
     elif settings.backend == "replay":
-        from helpers.ascend import kit
-
         made = kit.recorded_models(step.artefacts, converted.stages[-1], settings)
     else:
         made = []

@@ -16,7 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from helpers import ROOT, backends, files, formats, html, params, records, steps
-from helpers.ascend import HANG_LOG
+from helpers.ascend import HANG_LOG, kit
 from helpers.errors import ParameterError, UserError
 
 NAMES = tuple(params.STEPS)
@@ -107,8 +107,6 @@ def _is_fit(name: str, settings: params.Run, folder: Path) -> bool:
 
 
 def _write_kit(options: argparse.Namespace, settings: params.Run, folder: Path) -> None:
-    from helpers.ascend import kit
-
     data, model = (steps.load(kind, folder) for kind in (records.Data, records.Model))
     given = [word for name, value in options.parameter if name not in AWAY for word in ("-p", name, value)]
     size = kit.write(options.kit, folder, data, model, params.part("2_convert", settings), shlex.join([str(options.params), *given]))

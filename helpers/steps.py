@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from helpers import ROOT, environment, files
+from helpers.ascend import atc, npu_smi
 from helpers.errors import UserError
 from helpers.params import Settings
 from helpers.records import Record
@@ -140,8 +141,6 @@ def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:
     """Return what decides the speed beside the machine itself: the accelerator that a step runs on."""
     if not kind.ON_DEVICE or getattr(settings, "backend", "") != "ascend":
         return {}
-    from helpers.ascend import atc, npu_smi
-
     chip = npu_smi.chip(int(settings.provider_options.get("device_id", 0)))
     return {"npu": chip.soc_version, "npu_driver": npu_smi.version(), "cann": atc.cann_version()}
 

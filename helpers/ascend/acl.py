@@ -14,12 +14,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import aclruntime
 import numpy as np
 
 from helpers.ascend import HANG_LOG
+from helpers.ascend.atc import SET_ENV
 from helpers.backends import Times
 from helpers.errors import UserError
+
+try:
+    import aclruntime
+except ImportError as error:  # the wheel is there, the libraries that it loads are not
+    raise UserError(f"aclruntime can't be imported ({error}): {SET_ENV} in the shell that starts this.") from error
 
 HINTS = {  # what the vendor's text contains -> what to do
     "acl open device": "another process holds the device, or this user may not open it: see npu-smi info and the group HwHiAiUser",
@@ -141,7 +146,7 @@ class Watchdog:
     """Ends the process when a block takes too long: a hanging driver call holds the interpreter, so no Python code could.
 
     The alarm's handler is C code that writes where it hung into the log and then lets the signal end the process; setting
-    the alarm costs a microsecond.
+    the alarm is one system call.
     """
 
     def __init__(self, log: Path, timeout_seconds: float):
