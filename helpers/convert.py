@@ -104,7 +104,7 @@ def _compare(name: str, reference: Reference, backend: backends.Backend, images:
 
 def _compare_aipp(step: Step, draft: Model, target: Target, backend: backends.Backend, images: Tensors, sizes: list[int]) -> list[Check]:
     """Return the checks of a model that normalises by itself against the same model without that, on the same images."""
-    floats = draft.model_copy(update={"stages": [stage for stage in draft.stages if stage.input.dtype != "uint8"]})
+    floats = draft.model_copy(update={"stages": [stage for stage in draft.stages if not stage.aipp]})
     with backends.load(step.folder, floats, target) as plain:
         return _compare(plain.identity, plain, backend, images, sizes)
 

@@ -110,6 +110,7 @@ class Stage(Body):
     soc: str | None = None
     batch: int | None = None  # None: any, or one of the gears
     gears: list[int] = []  # the batch sizes that an .om with gears runs at
+    aipp: bool = False  # it normalises by itself: RGB bytes go in
 
 
 class Check(Body):

@@ -16,7 +16,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from helpers import ROOT, backends, files, formats, html, params, records, steps
-from helpers.ascend import HANG_LOG, kit
+from helpers.ascend import HANG_LOGS, kit
 from helpers.errors import ParameterError, UserError
 
 NAMES = tuple(params.STEPS)
@@ -123,6 +123,8 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
         return 0
     for stale in (records.KINDS[NAMES.index(name)].file_name(), page.name, executed.name, "report.json", "report.html"):
         (folder / stale).unlink(missing_ok=True)  # what fails must not leave an older result, nor a report of one
+    for stale in (folder / "artefacts").glob(HANG_LOGS):
+        stale.unlink()
     code, failure = _papermill(name, settings, executed)
     if executed.is_file():
         html.render(executed, page, settings.title if name == "5_report" else "")
@@ -152,15 +154,16 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
             failure = error.evalue if ours else f"{error.ename}: {error.evalue}"
             code = 2 if error.ename == "ParameterError" else 1
         except DeadKernelError:
-            code, failure = 1, _why_it_died(executed.parent / "artefacts" / HANG_LOG)
+            code, failure = 1, _why_it_died(executed.parent / "artefacts")
     return code, failure
 
 
-def _why_it_died(hang: Path) -> str:
-    if hang.is_file() and hang.stat().st_size:
+def _why_it_died(artefacts: Path) -> str:
+    hung = [log.name for log in artefacts.glob(HANG_LOGS) if log.stat().st_size]
+    if hung:
         return (
             "the device did not answer in time (provider_options timeout_seconds) and the notebook was ended: see npu-smi info for its "
-            f"health; artefacts/{hang.name} says where it hung."
+            f"health; artefacts/{hung[0]} says where it hung."
         )
     return "the kernel died, most often for want of memory: try smaller batch_sizes, batch_size or a subset."
 

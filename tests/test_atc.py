@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -73,6 +74,7 @@ def convert(ascend, onnx_files, artefacts):
 def own_atc(ascend, tmp_path, monkeypatch):
     """Return a function that puts a shell script in the place of atc; it may keep something in $KEPT."""
     monkeypatch.setenv("KEPT", str(tmp_path / "kept"))
+    monkeypatch.setattr(atc, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: time.sleep(0.01)))  # it is done at once
 
     def put(text):
         folder = script(tmp_path / "own" / "atc", text).parent
@@ -257,14 +259,14 @@ def test_the_command_of_several_batch_sizes_makes_a_gear_for_each(tmp_path):
 def test_an_atc_that_is_not_on_path_is_a_sentence(ascend, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=f"^{re.escape(f'atc is not on PATH: {SET_ENV}')}$"):
-        atc.check_environment()
+        atc.check_environment(os.environ)
 
 
 @pytest.mark.parametrize("value", [None, ""])
 def test_an_environment_that_was_not_set_up_is_a_sentence(ascend, monkeypatch, value):
     monkeypatch.delenv("ASCEND_OPP_PATH") if value is None else monkeypatch.setenv("ASCEND_OPP_PATH", value)
     with pytest.raises(UserError, match=f"^{re.escape(f'ASCEND_OPP_PATH is not set: {SET_ENV}')}$"):
-        atc.check_environment()
+        atc.check_environment(os.environ)
 
 
 def test_no_conversion_starts_without_the_environment(convert, artefacts, monkeypatch):
@@ -379,6 +381,16 @@ def test_atc_sees_what_set_env_set(own_atc, convert, monkeypatch):
         assert seen[name] == os.environ[name]
 
 
+def test_a_conda_environment_is_our_own_too(own_atc, convert, monkeypatch):
+    kept = own_atc(f'env > "$KEPT"\n{WRITES}\n{SUCCEEDS}')
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    monkeypatch.setenv("CONDA_PREFIX", sys.base_prefix)
+    before = [folder for folder in os.environ["PATH"].split(os.pathsep) if folder != f"{sys.base_prefix}/bin"]
+    monkeypatch.setenv("PATH", os.pathsep.join([f"{sys.base_prefix}/bin", *before]))
+    convert()
+    assert environment_of(kept)["PATH"] == os.pathsep.join(before)
+
+
 def test_outside_a_virtual_environment_the_path_stays_as_it_is(own_atc, convert, monkeypatch):
     kept = own_atc(f'env > "$KEPT"\n{WRITES}\n{SUCCEEDS}')
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
@@ -403,8 +415,6 @@ def test_the_python_for_atc_may_be_named_by_its_version(own_atc, convert, tmp_pa
 
 
 def test_a_relative_python_for_atc_is_relative_to_the_repository(own_atc, convert, monkeypatch, tmp_path):
-    # FAILS: helpers/ascend/atc.py _environment takes atc_python relative to the current folder and puts the relative folder on
-    # PATH, while atc runs in artefacts/atc; every other relative path of a parameter is relative to ROOT
     kept = own_atc(f'env > "$KEPT"\n{WRITES}\n{SUCCEEDS}')
     monkeypatch.setattr(atc, "ROOT", tmp_path)
     script(tmp_path / "py39" / "python3", "exit 0")
@@ -502,7 +512,6 @@ def test_the_log_of_a_failure_is_kept(convert, artefacts, monkeypatch):
 
 
 def test_a_model_that_would_run_on_the_host_is_not_left(convert, artefacts, monkeypatch):
-    # FAILS: helpers/ascend/atc.py run leaves m_bs4_linux_<machine>.om, though "any failure ... leaves no .om"
     monkeypatch.setenv("ASCEND_SIM_FAULT", "atc-host-suffix")
     said_by(convert)
     assert list(artefacts.glob("*.om")) == []
@@ -532,6 +541,11 @@ def test_a_model_without_words_of_success_is_a_failure(own_atc, convert, artefac
     own_atc(WRITES)
     assert said_by(convert).startswith("atc failed on m_bs4.om (exit status 0): it printed nothing; ")
     assert not (artefacts / "m_bs4.om").exists()
+
+
+def test_an_error_on_stderr_is_told_too(own_atc, convert):
+    own_atc('echo "E10001: Value [x] is invalid." >&2; exit 1')
+    assert said_by(convert).startswith("atc failed on m_bs4.om (exit status 1): E10001: Value [x] is invalid; ")
 
 
 def test_an_error_without_a_code_is_told_by_its_last_line(own_atc, convert):
@@ -576,13 +590,10 @@ def test_a_value_that_atc_refuses_shows_the_vendors_code(convert):
 
 
 def test_a_flag_that_atc_does_not_know_is_named(convert):
-    # FAILS: helpers/ascend/atc.py _failure quotes only coded lines, here `E19999: Inner Error!`; the line that says what is wrong,
-    # `ERROR: unknown command line flag 'nonsense'`, is dropped
     assert "unknown command line flag 'nonsense'" in said_by(convert, Atc(extra=["--nonsense=1"]))
 
 
 def test_an_atc_that_only_our_own_python_has_is_a_sentence(ascend, convert, monkeypatch, tmp_path):
-    # FAILS: helpers/ascend/atc.py run: check_environment looks on our PATH, Popen on atc's, and the FileNotFoundError is shown raw
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     script(tmp_path / "venv" / "bin" / "atc", SUCCEEDS)
     monkeypatch.setenv("PATH", os.pathsep.join([f"{tmp_path}/venv/bin", "/usr/bin", "/bin"]))
@@ -604,14 +615,13 @@ def test_a_conversion_that_hangs_is_ended_with_all_it_started(own_atc, convert):
 
 
 def test_a_conversion_that_hangs_leaves_no_part_of_a_model(own_atc, convert, artefacts):
-    # FAILS: helpers/ascend/atc.py run: on a timeout the .om that atc had begun stays, though "any failure ... leaves no .om"
     own_atc(f"{WRITES}\nsleep 1000")
     assert said_by(convert, Atc(timeout_minutes=0.01)).startswith("atc did not finish m_bs4.om")
     assert not (artefacts / "m_bs4.om").exists()
 
 
-def test_an_interrupted_conversion_ends_atc(own_atc, convert, monkeypatch):
-    kept = own_atc('echo $$ > "$KEPT"; exec sleep 1000')
+def test_an_interrupted_conversion_ends_atc_and_leaves_no_part_of_a_model(own_atc, convert, artefacts, monkeypatch):
+    kept = own_atc(f'{WRITES}\necho $$ > "$KEPT"; exec sleep 1000')
 
     def interrupt(seconds):
         if kept.is_file() and kept.read_text():
@@ -620,4 +630,5 @@ def test_an_interrupted_conversion_ends_atc(own_atc, convert, monkeypatch):
     monkeypatch.setattr(atc.time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         convert()
+    assert not (artefacts / "m_bs4.om").exists()
     assert not still_runs(int(kept.read_text()))

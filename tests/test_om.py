@@ -5,7 +5,9 @@ import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -31,8 +33,9 @@ echo "ATC run success, welcome to the next use."
 """
 
 
-def convert(**values) -> Convert:
-    return params.check(Convert, **{"batch_sizes": [4], "batch_size": 4, **values})
+def convert(atc=None, **values) -> Convert:
+    options = {"soc_version": "Ascend310P3", **(atc or {})}
+    return params.check(Convert, **{"batch_sizes": [4], "batch_size": 4, "atc": options, **values})
 
 
 # plans
@@ -172,6 +175,7 @@ def calls(ascend, tmp_path, monkeypatch):
     (tmp_path / "own" / "atc").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/own{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setattr(atc, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: time.sleep(0.01)))  # it is done at once
 
     def count() -> int:
         made = (tmp_path / "calls").read_text().count("\n") if (tmp_path / "calls").exists() else 0
@@ -222,7 +226,7 @@ def test_another_flag_makes_the_models_anew(make, calls, options):
     assert calls() == 1
 
 
-@pytest.mark.parametrize("options", [{"timeout_minutes": 5.0}, {"soc_version": "Ascend310P3"}])
+@pytest.mark.parametrize("options", [{"timeout_minutes": 5.0}, {"soc_version": ""}])  # which is the same chip, found by npu-smi
 def test_what_the_model_does_not_depend_on_makes_nothing_anew(make, calls, options):
     make()
     calls()
@@ -254,10 +258,10 @@ def test_another_cann_makes_the_models_anew(make, calls):
 
 
 def test_another_chip_makes_the_models_anew(make, calls, monkeypatch):
-    make()
+    make(atc={"soc_version": ""})
     calls()
     monkeypatch.setenv("ASCEND_SIM_SMI", "310b")
-    assert [stage.soc for stage in make()] == ["Ascend310B1"]
+    assert [stage.soc for stage in make(atc={"soc_version": ""})] == ["Ascend310B1"]
     assert calls() == 1
 
 
@@ -281,7 +285,7 @@ def test_a_model_that_is_not_the_one_that_was_made_is_made_anew(make, calls, art
     elif change == "memo broken":
         memo.write_text('{"key": ')
     elif change == "memo empty":
-        memo.write_text("{}")  # FAILS: helpers/ascend/om.py _known raises KeyError when the memo has no key
+        memo.write_text("{}")
     else:
         (model if change == "gone" else memo).unlink()
     make()
@@ -311,7 +315,7 @@ def test_a_run_folder_that_was_moved_keeps_its_models(make, calls, artefacts, tm
 
 
 def test_a_stage_says_what_the_model_is(make, artefacts):
-    [stage] = make()
+    [stage] = make(atc={"soc_version": ""})
     assert stage == Stage(
         name="om, batch 4",
         format="om",
@@ -339,17 +343,16 @@ def test_a_stage_with_gears_has_a_dynamic_batch(make):
 
 def test_a_stage_with_aipp_takes_pixels(make, artefacts):
     stage, plain = make(atc={"aipp": True})
-    assert (stage.input.shape, stage.input.dtype, stage.batch) == ([4, 8, 8, 3], "uint8", 4)
+    assert (stage.input.shape, stage.input.dtype, stage.batch, stage.aipp) == ([4, 8, 8, 3], "uint8", 4, True)
     assert "--insert_op_conf=aipp.cfg" in stage.command
     assert (artefacts / "aipp.cfg").read_text() == om.aipp_config(DIGITS)
-    assert (plain.input.shape, plain.input.dtype, plain.batch) == ([1, 3, 8, 8], "float32", 1)
+    assert (plain.input.shape, plain.input.dtype, plain.batch, plain.aipp) == ([1, 3, 8, 8], "float32", 1, False)
     assert "insert_op_conf" not in plain.command
 
 
 def test_a_stage_says_what_its_onnx_file_takes(calls, artefacts):
-    # FAILS: helpers/ascend/om.py _make writes float32 for every model without AIPP, also when the user's ONNX file takes bytes
     [stage] = om.make(artefacts, onnx_stage(artefacts, dtype="uint8"), convert(), DIGITS)
-    assert stage.input.dtype == "uint8"
+    assert (stage.input.dtype, stage.aipp) == ("uint8", False)
 
 
 @pytest.mark.parametrize("options", [{}, {"aipp": True}, {"gears": True}])
@@ -359,12 +362,16 @@ def test_the_command_in_the_record_names_no_folder(make, options):
 
 
 def test_the_command_in_the_record_names_no_folder_of_the_repository(make, monkeypatch, tmp_path):
-    # FAILS: helpers/ascend/om.py _make strips the artefacts' folder only; --keep_dtype is shown below ROOT, which is also in the key,
-    # so that a repository that was moved converts everything anew
     for module in (atc, om):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     (tmp_path / "keep.cfg").write_text("Softmax_1\n")
     assert "--keep_dtype=keep.cfg" in make(atc={"keep_dtype": "keep.cfg"})[0].command
+
+
+def test_the_command_in_the_record_names_no_folder_that_a_shell_would_quote(calls, tmp_path):
+    folder = tmp_path / "it's" / "artefacts"
+    folder.mkdir(parents=True)
+    assert "--model=m_dynamicbs.onnx" in om.make(folder, onnx_stage(folder), convert(), DIGITS)[0].command
 
 
 def test_atc_itself_is_given_whole_paths(make, artefacts):
@@ -374,6 +381,14 @@ def test_atc_itself_is_given_whole_paths(make, artefacts):
     assert f"--insert_op_conf={artefacts}/aipp.cfg" in told
 
 
+@pytest.mark.parametrize("given", [{"layout": "NHWC"}, {"dtype": "uint8"}])
+def test_a_model_that_takes_no_float32_nchw_can_not_have_aipp(make, calls, given):
+    said = "atc.aipp is for a model that takes float32 NCHW: this one is given otherwise, leave aipp out."
+    with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
+        make(DIGITS.model_copy(update=given), atc={"aipp": True})
+    assert calls() == 0
+
+
 def test_the_chip_that_was_named_needs_no_npu(make, monkeypatch):
     monkeypatch.setenv("ASCEND_SIM_FAULT", "smi-fail")
     assert make(atc={"soc_version": "Ascend310P1"})[0].soc == "Ascend310P1"
@@ -381,7 +396,7 @@ def test_the_chip_that_was_named_needs_no_npu(make, monkeypatch):
 
 def test_the_chip_is_that_of_the_device_that_was_asked_for(make):
     with pytest.raises(UserError, match="^there is no device 7, npu-smi lists 0: choose one of these as device_id.$"):
-        make(provider_options={"device_id": 7})
+        make(atc={"soc_version": ""}, provider_options={"device_id": 7})
 
 
 # with the simulated atc, which checks what the real one checks

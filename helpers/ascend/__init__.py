@@ -1,3 +1,3 @@
 """Ascend: the vendor's tools, each behind one module."""
 
-HANG_LOG = "ascend_hang.log"  # among the artefacts; not empty after a call into the driver took too long and the process was ended
+HANG_LOGS = "ascend_hang_*.log"  # among the artefacts; one is left after a call into the driver took too long and ended the process

@@ -10,13 +10,14 @@ import faulthandler
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from helpers.ascend import HANG_LOG
+from helpers.ascend import HANG_LOGS
 from helpers.ascend.atc import SET_ENV
 from helpers.backends import Times
 from helpers.errors import UserError
@@ -71,7 +72,7 @@ class Session:
 
     def __init__(self, om: Path, device_id: int, gear: int | None, log: Path, timeout_seconds: float):
         self._om, self._device, self._prints = om, device_id, Prints(log)
-        self._watchdog = Watchdog(log.with_name(HANG_LOG), timeout_seconds)
+        self._watchdog = Watchdog(log.parent, timeout_seconds)
         self._session = None
         try:
             with self._doing(f"load {om.name} on device {device_id}"):
@@ -145,27 +146,27 @@ class Session:
 class Watchdog:
     """Ends the process when a block takes too long: a hanging driver call holds the interpreter, so no Python code could.
 
-    The alarm's handler is C code that writes where it hung into the log and then lets the signal end the process; setting
-    the alarm is one system call.
+    The alarm's handler is C code that writes where it hung into the log and then lets the signal end the process.
     """
 
-    def __init__(self, log: Path, timeout_seconds: float):
-        self._log, self._timeout = log, timeout_seconds
-        self._file = log.open("wb")
-        faulthandler.register(signal.SIGALRM, file=self._file, all_threads=False, chain=True)
+    def __init__(self, folder: Path, timeout_seconds: float):
+        self._timeout = timeout_seconds
+        prefix, suffix = HANG_LOGS.split("*")
+        self._file = tempfile.NamedTemporaryFile(prefix=prefix, suffix=suffix, dir=folder, delete=False)  # noqa: SIM115 - until close
 
     def __enter__(self) -> "Watchdog":
+        faulthandler.register(signal.SIGALRM, file=self._file, all_threads=False, chain=True)  # another session has its own log
         signal.setitimer(signal.ITIMER_REAL, self._timeout)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.unregister(signal.SIGALRM)
 
     def close(self) -> None:
-        """Stop watching; the log, empty unless something hung, is removed."""
-        faulthandler.unregister(signal.SIGALRM)
+        """Remove the log, which is empty unless something hung."""
         self._file.close()
-        self._log.unlink(missing_ok=True)
+        Path(self._file.name).unlink(missing_ok=True)
 
 
 def duration_ms(entry: float | tuple[float, float]) -> float:

@@ -6,6 +6,7 @@ Flags, texts and traps are those of CANN 5.1 to 8.x; success is exit status, tex
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -100,11 +101,11 @@ def command(onnx: Path, om: Path, shape: tuple[int | str, ...], batches: list[in
     return ["atc", f"--model={onnx}", "--framework=5", f"--output={om.with_suffix('')}", given, *gears, *flags]
 
 
-def check_environment() -> None:
-    """Raise UserError when `atc` is not on PATH or its environment was not set up."""
-    unset = [name for name in ("ASCEND_OPP_PATH",) if not os.environ.get(name)]
-    if shutil.which("atc") is None or unset:
-        missing = "atc is not on PATH" if shutil.which("atc") is None else f"{unset[0]} is not set"
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raise UserError when `atc` is not on the PATH that it will be given, or CANN's environment was not set up."""
+    found = shutil.which("atc", path=environment.get("PATH", ""))
+    if not found or not environment.get("ASCEND_OPP_PATH"):
+        missing = "ASCEND_OPP_PATH is not set" if found else "atc is not on PATH"
         raise UserError(f"{missing}: {SET_ENV} in the shell that starts this, or convert elsewhere with --kit.")
 
 
@@ -124,30 +125,49 @@ def run(arguments: list[str], om: Path, log: Path, options: Atc) -> float:
 
     While it runs, a line tells how long it has been at it.
     """
-    check_environment()
+    environment = _environment(options.atc_python)
+    check_environment(environment)
+    _remove(om)
+    started = time.monotonic()
+    try:
+        code = _wait(arguments, om.name, log, options.timeout_minutes * 60, environment)
+        text = log.read_text(errors="replace")
+        if code or SUCCESS not in text or not om.is_file():
+            raise UserError(_failure(code, text, om, environment))
+    except BaseException:  # an interrupt too
+        _remove(om)
+        raise
+    return time.monotonic() - started
+
+
+def _remove(om: Path) -> None:
+    for stale in (om, *_for_the_host(om)):
+        stale.unlink(missing_ok=True)
+
+
+def _for_the_host(om: Path) -> list[Path]:
+    """Return what atc writes instead of a model when part of it would run on the host."""
+    return sorted(om.parent.glob(f"{om.stem}_linux_*.om"))
+
+
+def _wait(arguments: list[str], name: str, log: Path, limit: float, environment: Mapping[str, str]) -> int:
+    """Return the exit status; after `limit` seconds, and on an interrupt, the whole process group is ended."""
     work = log.parent / "atc"  # it drops kernel_meta/ and fusion_result.json wherever it is started
     files.make_folder(work)
-    for stale in (om, *om.parent.glob(f"{om.stem}_linux_*.om")):
-        stale.unlink(missing_ok=True)
-    environment = _environment(options.atc_python)
-    started, limit = time.monotonic(), options.timeout_minutes * 60
-    with log.open("wb") as printed, tqdm(desc=f"atc {om.name}", bar_format="{desc}: {elapsed}") as progress:
+    started = time.monotonic()
+    with log.open("wb") as printed, tqdm(desc=f"atc {name}", bar_format="{desc}: {elapsed}") as progress:
         process = subprocess.Popen(arguments, stdout=printed, stderr=subprocess.STDOUT, cwd=work, env=environment, start_new_session=True)
         try:
             while process.poll() is None:
                 if time.monotonic() - started > limit:
-                    raise UserError(f"atc did not finish {om.name} in {options.timeout_minutes:g} minutes: raise atc.timeout_minutes.")
+                    raise UserError(f"atc did not finish {name} in {limit / 60:g} minutes: raise atc.timeout_minutes.")
                 time.sleep(0.1)
                 progress.update()
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, 9)  # it starts compilers of its own
+                os.killpg(process.pid, signal.SIGKILL)  # it starts compilers of its own
                 process.wait()
-    text = log.read_text(errors="replace")
-    if process.returncode or SUCCESS not in text or not om.is_file():
-        om.unlink(missing_ok=True)
-        raise UserError(_failure(process.returncode, text, om, environment))
-    return time.monotonic() - started
+    return process.returncode
 
 
 def _environment(atc_python: str) -> dict[str, str]:
@@ -156,7 +176,7 @@ def _environment(atc_python: str) -> dict[str, str]:
     isolated = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
     folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if not (isolated and Path(folder) == own)]
     if atc_python:
-        first = Path(atc_python).parent
+        first = (ROOT / atc_python).parent
         if not os.access(first / "python3", os.X_OK):
             raise UserError(f"atc.atc_python: {atc_python} has no executable python3 in its folder: give the path of a python3.")
         folders.insert(0, str(first))
@@ -167,11 +187,10 @@ def _environment(atc_python: str) -> dict[str, str]:
 def _failure(code: int, text: str, om: Path, environment: Mapping[str, str]) -> str:
     """Return what to tell of a conversion that failed: the vendor's lines with their codes, and what is known to cause them."""
     if code == 0 and SUCCESS in text:
-        beside = sorted(om.parent.glob(f"{om.stem}_linux_*.om"))
-        if beside:
+        if beside := _for_the_host(om):
             return f"atc wrote {beside[0].name}: part of the graph stayed dynamic and would run on the host; export it with a fixed shape."
         return f"atc reported success but wrote no {om.name}: see whether the disk is full, and its log beside the artefacts."
-    coded = [line.strip() for line in text.splitlines() if re.match(r"\s*\[?E[A-Z]?\d{4,5}\b", line)]
+    coded = [line.strip() for line in text.splitlines() if re.match(r"\s*\[?(E[A-Z]?\d{4,5}\b|ERROR)", line)]
     said = " ".join(coded) or next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it printed nothing")
     hint = _python_problem(environment) or "see its log beside the artefacts and the error code in the ATC documentation."
     return f"atc failed on {om.name} (exit status {code}): {said[:600].rstrip('.')}; {hint}"

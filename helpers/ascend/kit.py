@@ -130,6 +130,7 @@ def recorded_models(artefacts: Path, onnx: Stage, settings: Convert) -> list[Sta
                 soc=kit["soc"],
                 batch=int(batch[1]) if batch else None,
                 gears=[] if batch else kit["batch_sizes"],
+                aipp=kit["aipp"],
             )
         )
     return stages
@@ -145,7 +146,8 @@ def _identity(data: Data, onnx: Stage, settings: Convert) -> dict:
         "onnx_sha256": onnx.sha256,
         "batch_sizes": sorted({*settings.batch_sizes, settings.batch_size}),
         "precision": settings.atc.precision,
-        "input": {"shape": [side, side, 3] if aipp else onnx.input.shape[1:], "dtype": "uint8" if aipp else "float32"},
+        "aipp": aipp,
+        "input": {"shape": [side, side, 3] if aipp else onnx.input.shape[1:], "dtype": "uint8" if aipp else onnx.input.dtype},
         "flags": _flags(settings),
     }
 

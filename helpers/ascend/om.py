@@ -1,5 +1,6 @@
 """The offline models of a run, one for each batch size or one with a gear for each: made by `atc`, or kept from an earlier run."""
 
+import functools
 import hashlib
 import json
 import shlex
@@ -9,6 +10,7 @@ from pathlib import Path
 from helpers import ROOT, files
 from helpers.ascend import atc, npu_smi
 from helpers.elements import Group, Sentence, Table, Text
+from helpers.errors import UserError
 from helpers.formats import size
 from helpers.params import Convert
 from helpers.preprocess import Preprocess
@@ -44,6 +46,8 @@ def make(artefacts: Path, onnx: Stage, settings: Convert, how: Preprocess) -> li
     With AIPP one static model without it is made as well, at batch size 1, to compare with.
     """
     options = settings.atc
+    if options.aipp and (how.layout, how.dtype) != ("NCHW", "float32"):
+        raise UserError("atc.aipp is for a model that takes float32 NCHW: this one is given otherwise, leave aipp out.")
     soc = options.soc_version or npu_smi.chip(int(settings.provider_options.get("device_id", 0))).soc_version
     return [_make(plan, artefacts, onnx, soc, options, how) for plan in plans(artefacts, Path(onnx.file).name, settings)]
 
@@ -96,7 +100,7 @@ def in_words(stages: list[Stage]) -> Group:
         for stage in made
     ]
     headers = ["file", "batch", "chip", "precision", "input", "size", "seconds", "sha256 (first 12)"]
-    aipp = next((stage for stage in made if stage.input.dtype == "uint8"), None)
+    aipp = next((stage for stage in made if stage.aipp), None)
     pixels = aipp.input.shape[1] * aipp.input.shape[2] * 3 if aipp else 0
     saved = f"With AIPP the device receives {pixels:,} bytes an image instead of {4 * pixels:,}, since it normalises them itself."
     commands = Text("\n".join(dict.fromkeys(stage.command for stage in made)))
@@ -110,7 +114,8 @@ def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, 
         files.write_text(config, aipp_config(how))
     shape = onnx.input.shape[1:]
     arguments = atc.command(artefacts / Path(onnx.file).name, plan.om, tuple(shape), plan.batches, options.flags(soc, config))
-    shown = shlex.join(arguments).replace(f"{artefacts}/", "")
+    folders = [f"{artefacts}/", f"{(ROOT / options.keep_dtype).parent}/"]  # told by file names: a report is sent on
+    shown = shlex.join(functools.reduce(lambda text, folder: text.replace(folder, ""), folders, argument) for argument in arguments)
     cann = atc.cann_version()
     key = _key(
         onnx.sha256, shown, cann, config.read_text() if config else "", options.keep_dtype and files.sha256(ROOT / options.keep_dtype)
@@ -122,7 +127,8 @@ def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, 
         files.write_text(memo, json.dumps({"key": key, "seconds": round(seconds, 3), "sha256": files.sha256(plan.om)}))
     batch = plan.batches[0] if len(plan.batches) == 1 else None
     axis: int | str = batch or "batch"
-    given = ("uint8", [axis, *shape[1:], shape[0]]) if plan.aipp else ("float32", [axis, *shape])
+    given = TensorSpec(name="input", shape=[axis, *shape], dtype=onnx.input.dtype)
+    pixels = TensorSpec(name="input", shape=[axis, *shape[1:], shape[0]], dtype="uint8")
     return Stage(
         name=plan.name,
         format="om",
@@ -131,12 +137,13 @@ def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, 
         bytes=plan.om.stat().st_size,
         command=f"{shown} (CANN {cann})",
         seconds=round(seconds, 3),
-        input=TensorSpec(name="input", shape=given[1], dtype=given[0]),
+        input=pixels if plan.aipp else given,
         output=TensorSpec(name="probs", shape=[axis, onnx.output.shape[1]], dtype="float32"),
         precision=options.precision,
         soc=soc,
         batch=batch,
         gears=plan.batches if batch is None else [],
+        aipp=plan.aipp,
     )
 
 
@@ -150,4 +157,5 @@ def _known(memo: Path, om: Path, key: str) -> float | None:
         told = json.loads(memo.read_text())
     except (OSError, ValueError):
         return None
-    return told["seconds"] if told["key"] == key and om.is_file() and files.sha256(om) == told["sha256"] else None
+    same = told.get("key") == key and om.is_file() and files.sha256(om) == told.get("sha256")
+    return told.get("seconds") if same else None

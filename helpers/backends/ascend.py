@@ -1,5 +1,6 @@
 """Ascend NPUs: the run's .om for each batch size, by aclruntime; copies to and from the device are timed apart."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from helpers.params import Target
 from helpers.preprocess import Preprocess
 from helpers.records import Model, Stage
 
-OPTIONS = {"device_id": int, "timeout_seconds": (int, float)}
+OPTIONS = {"device_id": (int,), "timeout_seconds": (int, float)}
 
 
 class Backend(backends.Backend):
@@ -27,17 +28,19 @@ class Backend(backends.Backend):
         if target.provider not in ("auto", "npu"):
             raise ParameterError(f"provider {target.provider}: backend ascend runs on npu.")
         for key, value in target.provider_options.items():
-            if key not in OPTIONS or not isinstance(value, OPTIONS[key]) or value < 0:
+            if type(value) not in OPTIONS.get(key, ()) or not 0 <= value < math.inf:
                 raise ParameterError(f"provider_options of backend ascend are {', '.join(OPTIONS)}, numbers from 0 on; not {key}: {value}.")
 
     def __init__(self, folder: Path, model: Model, target: Target):
         self._device = int(target.provider_options.get("device_id", 0))
         self._timeout = float(target.provider_options.get("timeout_seconds", 300))
         self._folder, self._session, self._batch = folder, None, 0
-        self._stages = [stage for stage in model.stages if stage.format == "om"]
-        if not self._stages:
+        made = [stage for stage in model.stages if stage.format == "om"]
+        if not made:
             raise UserError("this run has no .om: run 2_convert with backend ascend.")
-        first = self._stages[0]
+        first = made[0]
+        self.aipp = first.aipp
+        self._stages = [stage for stage in made if stage.aipp == self.aipp]  # beside AIPP there is one without, to compare with
         self._chip = npu_smi.chip(self._device)
         if first.soc != self._chip.soc_version and not first.soc.startswith(f"{self._chip.soc_version}_"):  # A3: Ascend910_9391
             raise UserError(
@@ -47,7 +50,6 @@ class Backend(backends.Backend):
         self.precision = first.precision
         if target.precision not in ("auto", self.precision):
             raise UserError(f"precision {target.precision} was asked for but atc made {self.precision}: say auto or change atc.")
-        self.aipp = first.input.dtype == "uint8"
         self.provider = first.soc
         self.options = {"aipp": True} if self.aipp else {}
         version = f"{self.version()} {npu_smi.version()}"
