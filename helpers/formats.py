@@ -10,6 +10,11 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio >= 1 else f"{ratio:.3f}"
 
 
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number and what it counts: 1 image, 2 images, 3 copies."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def size(number: int | None) -> str | None:
     """Return bytes in decimal units."""
     if number is None:

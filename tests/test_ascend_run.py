@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, dataset, run, steps
-from helpers.ascend import ais_bench
+from helpers.ascend import recorded
 from helpers.records import Accuracy, Data, Model, Report, Sweep
 from tests import simulators
 from tests.test_run import write_params
@@ -212,7 +212,7 @@ def test_older_tools_give_the_same_answers(kit, replayed, tmp_path, era, dropped
     tmp_path.chmod(0o750)
     done = subprocess.run([*command, "--outfmt", "BIN"], env={**os.environ, "ASCEND_SIM_ERA": era}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
-    [answers] = ais_bench.read(tmp_path / "out", 10, stems).answers
+    [answers] = recorded.read(tmp_path / "out", 10, stems).answers
     assert answers.batch == 16
     assert sorted(answers.probabilities) == stems[: 200 - dropped]
     assert dropped == 0 or "early releases drop" in " ".join(answers.remarks)

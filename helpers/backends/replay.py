@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from helpers import backends, dataset, sources, steps, timing
-from helpers.ascend import ais_bench, bin_files, kit
-from helpers.ascend.recorded_times import Timing
+from helpers.ascend import bin_files, kit, recorded
+from helpers.ascend.recorded.times import Timing
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Copies, Data, Measured, Model, Row
@@ -32,7 +32,7 @@ class Backend(backends.Backend):
         told = kit.told(found)
         kit.check_same(told, data, model.stage("onnx"))
         stems = bin_files.stems(dataset.load(folder / data.manifest).names)
-        recording = ais_bench.read(found, model.classes, stems)
+        recording = recorded.read(found, model.classes, stems)
         if not recording.timings and not recording.answers:
             raise UserError(f"{source.name} holds nothing that ais_bench wrote: neither summaries, logs nor answers.")
         soc = told.get("soc") or ""
@@ -58,7 +58,7 @@ class Backend(backends.Backend):
         return "recorded"
 
 
-def _recorded(recording: ais_bench.Recording, stems: list[str], classes: int, source: str, from_kit: bool) -> backends.Recorded:
+def _recorded(recording: recorded.Recording, stems: list[str], classes: int, source: str, from_kit: bool) -> backends.Recorded:
     """Return a recording as this run's rows and answers; of several sets of answers the most complete counts."""
     remarks = []
     answers, batch = None, None

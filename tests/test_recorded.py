@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from helpers.ascend import ais_bench
-from helpers.ascend.recorded_times import Timing
+from helpers.ascend import recorded
+from helpers.ascend.recorded.times import Timing
 from helpers.errors import UserError
 
 STEMS = ["img_1", "img_2", "img_10"]  # in natural order
@@ -41,7 +41,7 @@ def summary(mean=32.0, times=None, **values):
 
 
 def read(folder, classes=6, stems=STEMS):
-    return ais_bench.read(folder, classes, stems)
+    return recorded.read(folder, classes, stems)
 
 
 def timing(folder):
@@ -240,7 +240,7 @@ def test_timings_are_ordered_by_batch_size(tmp_path):
 def test_summaries_and_texts_of_others_are_left_alone(tmp_path):
     write(tmp_path / "coverage_summary.json", {"total": 3})
     write(tmp_path / "notes_0.txt", "measured on Friday")
-    assert read(tmp_path) == ais_bench.Recording((), (), False)
+    assert read(tmp_path) == recorded.Recording((), (), False)
 
 
 @pytest.mark.parametrize("content", ["{", '{"NPU_compute_time": {"mean": NaN}}', '{"NPU_compute_time": {}}'])

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers.ascend import recorded_summary
-from helpers.ascend.recorded_names import named_batch
-from helpers.ascend.recorded_summary import Summary
+from helpers.ascend.recorded import summary
+from helpers.ascend.recorded.names import named_batch
+from helpers.ascend.recorded.summary import Summary
 
 RESULTS = (".bin", ".npy", ".txt")
 
@@ -39,7 +39,7 @@ def find(root: Path) -> Files:
     for path in _walk(root):
         if path.name == "sumary.json" or path.name.endswith("_summary.json"):
             folder = path.parent if path.name == "sumary.json" else path.with_name(path.name.removesuffix("_summary.json"))
-            files.summaries[folder] = recorded_summary.read(path, files.relative(path))
+            files.summaries[folder] = summary.read(path, files.relative(path))
         elif _is_text(path):
             files.texts[path] = path.read_text(errors="replace")
         elif path.suffix in RESULTS and path.stem.endswith("_0"):

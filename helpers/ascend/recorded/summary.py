@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from helpers.ascend.recorded_names import PURE, named_batch
+from helpers.ascend.recorded.names import PURE, named_batch
 from helpers.errors import UserError
 
 

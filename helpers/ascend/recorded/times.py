@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from helpers.ascend import recorded_logs
-from helpers.ascend.recorded_files import Files
-from helpers.ascend.recorded_logs import LoggedRun
-from helpers.ascend.recorded_summary import Summary
+from helpers.ascend.recorded.files import Files
+from helpers.ascend.recorded.logs import LoggedRun, runs
+from helpers.ascend.recorded.summary import Summary
 from helpers.errors import UserError
-from helpers.words import counted
+from helpers.formats import counted
 
 ONLY_MEAN = "Only the mean was recorded, hence the throughput has no interval."
 SEVERAL_THREADS = "Executes ran at once in several threads, hence there is no time of a single one and the mean is not one thread's."
@@ -36,7 +35,7 @@ def timings(files: Files) -> tuple[Timing, ...]:
 
     A time or a batch size that is told nowhere is a UserError.
     """
-    logs = [run for path, text in files.texts.items() for run in recorded_logs.runs(text, files.relative(path), files.named_batch(path))]
+    logs = [run for path, text in files.texts.items() for run in runs(text, files.relative(path), files.named_batch(path))]
     found = [_of_summary(files, folder, summary, logs) for folder, summary in files.summaries.items() if summary.NPU_compute_time]
     for log in logs:
         if not any(log.batch in (other.batch, None) and _are_one(log.mean_ms, other.mean_ms) for other in found):

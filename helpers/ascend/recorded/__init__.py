@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.ascend import recorded_answers, recorded_files, recorded_times
-from helpers.ascend.recorded_answers import Answers
-from helpers.ascend.recorded_files import Files
-from helpers.ascend.recorded_logs import THROUGHPUT
-from helpers.ascend.recorded_times import Timing
+from helpers.ascend.recorded import answers, files, times
+from helpers.ascend.recorded.answers import Answers
+from helpers.ascend.recorded.files import Files
+from helpers.ascend.recorded.logs import THROUGHPUT
+from helpers.ascend.recorded.times import Timing
 from helpers.errors import UserError
 
 
@@ -31,19 +31,19 @@ def read(folder: Path, classes: int, stems: list[str]) -> Recording:
     A file that can't be what its name says is a UserError; a folder that holds neither timings nor answers is not.
     """
     try:
-        files = recorded_files.find(folder)
-        answers = recorded_answers.answers(files, classes, stems)
+        found = files.find(folder)
+        answered = answers.answers(found, classes, stems)
     except OSError as error:
         raise UserError(f"{folder.name} can't be read ({error.strerror}): give the folder that ais_bench wrote.") from error
-    return Recording(recorded_times.timings(files), answers, _is_simulated(files))
+    return Recording(times.timings(found), answered, _is_simulated(found))
 
 
-def _is_simulated(files: Files) -> bool:
+def _is_simulated(found: Files) -> bool:
     """Return whether a summary or a text that is of the run says so; notes of the user's are not."""
     of_the_run = (
         text
-        for path, text in files.texts.items()
+        for path, text in found.texts.items()
         if path.suffix == ".log" or path.name.startswith("environment") or THROUGHPUT.search(text)
     )
     told = any(re.search(r"\bsimulated\b", text, re.I) for text in of_the_run)
-    return told or any(summary.simulated is True for summary in files.summaries.values())
+    return told or any(summary.simulated is True for summary in found.summaries.values())

@@ -1,6 +1,6 @@
 import pytest
 
-from helpers.words import counted
+from helpers.formats import counted
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.ascend.recorded_files import Files
-from helpers.ascend.recorded_names import PURE, alphabetical, images_by_result, natural
-from helpers.ascend.recorded_result import probabilities
+from helpers.ascend.recorded.files import Files
+from helpers.ascend.recorded.names import PURE, alphabetical, images_by_result, natural
+from helpers.ascend.recorded.result import probabilities
 from helpers.errors import UserError
-from helpers.words import counted
+from helpers.formats import counted
 
 DEVICE = re.compile(r"device\d+(?:_\d+)?")  # the folder of one device in a run on several
 TOP = 5

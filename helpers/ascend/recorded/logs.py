@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from helpers.ascend.recorded_names import named_batch
+from helpers.ascend.recorded.names import named_batch
 
 NUMBER = r"\d+\.?\d*"
 # three wordings, the first without the figures that the throughput was made from
