@@ -87,7 +87,7 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
         np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
     right = hits(classes, labels[image])
     write_guide_result(guide, right, len(image), data.classes)
-    rounded = backend.recorded and not probabilities[:, -1].all()  # which class has the fifth place is then arbitrary
+    rounded = backend.recorded and backend.recorded.rounded and not probabilities[:, -1].all()
     return Result(
         **described,
         top1_pct=100 * right[0] / len(image),

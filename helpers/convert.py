@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from helpers import backends, classifier, dataset, export, files, parity, sources
-from helpers.ascend import kit, om
+from helpers.ascend import kit_results, om
 from helpers.elements import Sentence
 from helpers.errors import UserError
 from helpers.params import Convert, Target
@@ -30,10 +30,13 @@ class Converted:
     reference: Reference
     classes: int
     random_weights: bool
+    recording: str | None = None
+    recording_sha256: str | None = None
 
     def body(self) -> dict:
         """Return what the record says of it, without the checks."""
-        return {key: getattr(self, key) for key in ("name", "stages", "classes", "random_weights")}
+        told = ("name", "stages", "classes", "random_weights", "recording", "recording_sha256")
+        return {key: getattr(self, key) for key in told}
 
 
 def convert(step: Step, data: Data, images: Tensors) -> Converted:
@@ -60,7 +63,9 @@ def for_device(step: Step, converted: Converted, data: Data) -> Converted:
     if settings.backend == "ascend":
         made = om.make(step.artefacts, converted.stages[-1], settings, data.preprocess)
     elif settings.backend == "replay":
-        made = kit.recorded_models(step.artefacts, converted.stages[-1], settings)
+        [results] = Target.files(settings)
+        made = kit_results.models(kit_results.unpack(results, step.artefacts), converted.stages[-1])
+        converted = replace(converted, recording=results.name, recording_sha256=files.sha256(results))
     else:
         made = []
     return replace(converted, stages=[*converted.stages, *made])
@@ -84,7 +89,7 @@ def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
                 # every offline model is compared itself: that the ONNX file takes other batch sizes is enough
                 own = parity.batch_sizes([]) if settings.backend == "ascend" and target.backend != "ascend" else sizes
                 found[backend.identity] = _compare(converted.reference_name, converted.reference, backend, images, own)
-            if backend.aipp:
+            if backend.expects(images.how) != images.how:
                 found["without AIPP"] = _compare_aipp(step, draft, target, backend, images, sizes)
     return [check for checks in found.values() for check in checks]
 
@@ -116,7 +121,9 @@ def in_words(model: Model) -> Sentence:
     exact = [check for check in model.checks if "fp32" in check.candidate]
     rough = sorted({check.candidate for check in model.checks if check not in exact})
     batches = ", ".join(str(batch) for batch in sorted({check.batch for check in model.checks}))
-    said = f"At batch sizes {batches}, "
+    simulated = any("(simulated device)" in check.candidate for check in model.checks)
+    said = "Simulated device: a simulator gave its answers. " if simulated else ""
+    said += f"At batch sizes {batches}, "
     if exact:
         largest = max(check.max_abs_diff for check in exact)
         said += (

@@ -102,7 +102,7 @@ class Stage(Body):
     sha256: str | None
     bytes: int | None
     command: str
-    seconds: float
+    seconds: float | None  # None: made elsewhere, untold
     input: TensorSpec
     output: TensorSpec
     opset: int | None = None
@@ -134,6 +134,8 @@ class Model(Record):
     name: str
     classes: int
     random_weights: bool
+    recording: str | None = None  # what a replay reads its answers and times from
+    recording_sha256: str | None = None
     stages: list[Stage]
     checks: list[Check]
 
@@ -258,6 +260,7 @@ class Row(Body):
     telemetry: Telemetry | None = None
     peak_memory_bytes: int | None = None
     noise: str | None = None
+    remark: str | None = None  # what must be known of how it was measured
     error: str | None = None
 
 
@@ -269,6 +272,7 @@ class Series(Body):
     device: str
     precision: str
     source: str
+    recorded: str = ""  # when and on what, where another machine measured it
     rows: list[Row]
 
 

@@ -40,6 +40,8 @@ def chain(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Table:
     for stage in model.stages:
         rows.append([f"model: {stage.name}", stage.file, made_from, _short(stage.sha256)])
         made_from = made_from if stage.format == "om" else f"model: {stage.name}"  # each .om is made from the ONNX file
+    if model.recording:
+        rows.append(["recorded results", model.recording, f"{made_from}, tensors", _short(model.recording_sha256)])
     rows += [
         [
             record.file_name(),
@@ -63,6 +65,7 @@ def opening(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group
         [
             Sentence(f"{model.name} with {data.images} images, {candidate.backend} on {candidate.device}."),
             banner(model, accuracy, sweep),
+            Sentence(f"Not measured by this run, but replayed from {candidate.recorded}.", "warning") if candidate.recorded else None,
             Sentence("No verdict." if worst == "NONE" else f"{worst}: {', '.join(said)}.", worst),
             Sentence(f"The converted model is refused: {refusal}.", "fail") if refusal else None,
             Sentence(accuracy.sentence, accuracy.verdict),

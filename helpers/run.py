@@ -65,9 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="replaces a value of the file"
     )
-    parser.add_argument("--only", metavar="N", help="run one notebook, by number or name")
-    parser.add_argument("--from", dest="start", metavar="N", help="run this notebook and those after it")
-    parser.add_argument("--kit", type=Path, metavar="DIR", help="write what a machine with CANN and ais_bench needs")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only", metavar="N", help="run one notebook, by number or name")
+    which.add_argument("--from", dest="start", metavar="N", help="run this notebook and those after it")
+    which.add_argument("--kit", type=Path, metavar="DIR", help="run 1 and 2 here, write what a machine with CANN and ais_bench needs")
     parser.add_argument("--force", action="store_true", help="run also what is unchanged")
     parser.add_argument("--list", action="store_true", help="say which notebooks are done, run none")
     return parser

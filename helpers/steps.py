@@ -139,7 +139,8 @@ def _check_artefacts(record: Record, run_folder: Path) -> None:
 
 def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:
     """Return what decides the speed beside the machine itself: the accelerator that a step runs on."""
-    if not kind.ON_DEVICE or getattr(settings, "backend", "") != "ascend":
+    on_npu = {getattr(settings, "backend", ""), getattr(settings, "provider", "")} & {"ascend", "CANNExecutionProvider"}
+    if not kind.ON_DEVICE or not on_npu:
         return {}
     chip = npu_smi.chip(int(settings.provider_options.get("device_id", 0)))
     return {"npu": chip.soc_version, "npu_driver": npu_smi.version(), "cann": atc.cann_version()}

@@ -10,12 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers import backends, baselines, timing
-from helpers.backends import Backend, Sampler, Times
+from helpers.backends import Backend, Sampler
 from helpers.params import BASELINES, BatchSweep
 from helpers.progress import announce
 from helpers.records import Data, Model, Row, Series
 from helpers.steps import Step
 from helpers.tensors import Tensors
+from helpers.timing import Times
 
 POOL_BYTES = 256 * 2**20
 POOL_IMAGES = 1024
@@ -179,6 +180,7 @@ def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep) 
         backend=backend.describe(),
         device=backend.device,
         precision=backend.precision,
+        recorded=f"{backend.recorded.source}, recorded {backend.recorded.place}".strip(", ") if backend.recorded else "",
         source=backend.recorded.source
         if backend.recorded
         else f"this run, profile {settings.profile}, order of batch sizes by seed {settings.seed}",

@@ -82,7 +82,7 @@ def _remark(row: Row, ratio: Ratio | None, baseline: Series | None) -> str:
     theirs = next((other for other in baseline.rows if other.batch == row.batch), None) if baseline else None
     if row.error or (theirs and theirs.error):
         return row.error or f"baseline: {theirs.error}"
-    return "; ".join(filter(None, [row.noise, ratio.remark if ratio else None]))
+    return "; ".join(filter(None, [row.noise, row.remark, ratio.remark if ratio else None]))
 
 
 def _published(sweep: Sweep) -> Table | None:
@@ -163,7 +163,7 @@ def stages(made: list[Stage]) -> Table:
             stage.opset,
             formats.size(stage.bytes),
             stage.command,
-            f"{stage.seconds:.1f}",
+            None if stage.seconds is None else f"{stage.seconds:.1f}",
             (stage.sha256 or "")[:12],
         ]
         for stage in made

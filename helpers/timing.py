@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from helpers.backends import Times
 from helpers.records import Copies, Latency, Measured
 
 
@@ -30,6 +29,15 @@ class Profile:
 
 PROFILES = {"quick": Profile(30, 1.5, 2.0, 20.0), "standard": Profile(30, 10.0, 30.0, 240.0)}
 MINIMUM_BLOCKS = 30  # fewer say too little of their own spread
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one call's parts: copy to the device, synchronous execution, copy back."""
+
+    to_device: float
+    compute: float
+    to_host: float
 
 
 @dataclass

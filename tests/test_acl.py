@@ -1,5 +1,6 @@
 """The runtime of the device behind one class: its answers, its times, its failures in a sentence, and what it must not leave behind."""
 
+import faulthandler
 import os
 import re
 import shutil
@@ -560,6 +561,7 @@ def test_the_alarm_is_set_within_a_block_only(anew, tmp_path):
     with watchdog:
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert not faulthandler.unregister(signal.SIGALRM)  # it was not registered any more
     watchdog.close()
 
 
@@ -759,13 +761,13 @@ def test_a_simulated_device_is_never_named_without_saying_so(loaded):
     backend = loaded(BS4, precision="fp16")
     assert (backend.device, backend.simulated) == ("Ascend 310P3 (simulated device)", True)
     assert backend.describe() == "ascend (aclruntime 0.0.2+simulated), Ascend310P3, fp16"
-    assert backend.identity == "ascend fp16 on Ascend310P3"
+    assert backend.identity == "ascend fp16 on Ascend310P3 (simulated device)"
 
 
 def test_a_model_that_normalises_is_another_one(loaded):
     backend = loaded(AIPP)
     assert backend.describe() == "ascend (aclruntime 0.0.2+simulated), Ascend310P3, fp16, AIPP"
-    assert backend.identity == "ascend fp16 on Ascend310P3 (aipp True)"
+    assert backend.identity == "ascend fp16 on Ascend310P3 (simulated device) (aipp True)"
 
 
 def test_a_model_that_normalises_is_given_pixels(loaded):

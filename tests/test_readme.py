@@ -40,8 +40,7 @@ def test_every_command_of_run_is_accepted(command, capsys):
     words = shlex.split(command, comments=True)[3:]
     code, printed = main([*words, "--list"]), capsys.readouterr()
     if "data/" in (ROOT / words[0]).read_text():  # what the user brings, or a device, is not here
-        assert code == 2
-        assert re.search("does not exist|backend ascend is not installed", printed.err)
+        assert code == 0 or re.search("does not exist|backend ascend is not installed", printed.err)
     else:
         assert code == 0
         assert len(printed.out.splitlines()) == 5

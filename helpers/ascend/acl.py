@@ -19,8 +19,8 @@ import numpy as np
 
 from helpers.ascend import HANG_LOGS
 from helpers.ascend.atc import SET_ENV
-from helpers.backends import Times
 from helpers.errors import UserError
+from helpers.timing import Times
 
 try:
     import aclruntime

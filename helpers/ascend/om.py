@@ -81,6 +81,25 @@ def pixels(how: Preprocess) -> Preprocess:
     return how.model_copy(update={"dtype": "uint8", "layout": "NHWC", "channel_order": "RGB"})
 
 
+def stage(plan: Plan, onnx: Stage, soc: str, precision: str, **made: str | int | float | None) -> Stage:
+    """Return the stage of an offline model; `made` has file, sha256, bytes, command and seconds."""
+    batch, shape = plan.batches[0] if len(plan.batches) == 1 else None, onnx.input.shape[1:]
+    axis: int | str = batch or "batch"
+    given = TensorSpec(name="input", shape=[axis, *shape], dtype=onnx.input.dtype)
+    return Stage(
+        name=plan.name,
+        format="om",
+        input=TensorSpec(name="input", shape=[axis, *shape[1:], shape[0]], dtype="uint8") if plan.aipp else given,
+        output=TensorSpec(name="probs", shape=[axis, onnx.output.shape[1]], dtype="float32"),
+        precision=precision,
+        soc=soc,
+        batch=batch,
+        gears=plan.batches if batch is None else [],
+        aipp=plan.aipp,
+        **made,
+    )
+
+
 def in_words(stages: list[Stage]) -> Group:
     """Return the offline models as a table, and what AIPP saves; what a backend without them runs is a sentence."""
     made = [stage for stage in stages if stage.format == "om"]
@@ -94,7 +113,7 @@ def in_words(stages: list[Stage]) -> Group:
             stage.precision,
             stage.input.dtype,
             size(stage.bytes),
-            f"{stage.seconds:.1f}",
+            None if stage.seconds is None else f"{stage.seconds:.1f}",
             (stage.sha256 or "")[:12],
         ]
         for stage in made
@@ -125,26 +144,8 @@ def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, 
     if seconds is None:
         seconds = atc.run(arguments, plan.om, plan.om.with_suffix(".log"), options)
         files.write_text(memo, json.dumps({"key": key, "seconds": round(seconds, 3), "sha256": files.sha256(plan.om)}))
-    batch = plan.batches[0] if len(plan.batches) == 1 else None
-    axis: int | str = batch or "batch"
-    given = TensorSpec(name="input", shape=[axis, *shape], dtype=onnx.input.dtype)
-    pixels = TensorSpec(name="input", shape=[axis, *shape[1:], shape[0]], dtype="uint8")
-    return Stage(
-        name=plan.name,
-        format="om",
-        file=f"artefacts/{plan.om.name}",
-        sha256=files.sha256(plan.om),
-        bytes=plan.om.stat().st_size,
-        command=f"{shown} (CANN {cann})",
-        seconds=round(seconds, 3),
-        input=pixels if plan.aipp else given,
-        output=TensorSpec(name="probs", shape=[axis, onnx.output.shape[1]], dtype="float32"),
-        precision=options.precision,
-        soc=soc,
-        batch=batch,
-        gears=plan.batches if batch is None else [],
-        aipp=plan.aipp,
-    )
+    made = {"file": f"artefacts/{plan.om.name}", "sha256": files.sha256(plan.om), "bytes": plan.om.stat().st_size}
+    return stage(plan, onnx, soc, options.precision, **made, command=f"{shown} (CANN {cann})", seconds=round(seconds, 3))
 
 
 def _key(*parts: str | None) -> str:

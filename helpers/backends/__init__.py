@@ -1,4 +1,4 @@
-"""One file for each runtime, one contract, so that every other file is ignorant of the runtime."""
+"""One file for each runtime, one contract, so that whoever infers need not know which runtime it is."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -15,15 +15,7 @@ from helpers.errors import UserError
 from helpers.params import Target
 from helpers.preprocess import Preprocess
 from helpers.records import Model, Region, Row, Telemetry
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of one call's parts: copy to the device, synchronous execution, copy back."""
-
-    to_device: float
-    compute: float
-    to_host: float
+from helpers.timing import Times
 
 
 @dataclass(frozen=True)
@@ -32,9 +24,11 @@ class Recorded:
 
     answers: np.ndarray | None  # float32 [N, classes], NaN where an image has none; None: no answers were recorded
     batch: int | None  # at which the answers were given
+    rounded: bool  # the answers were written with few decimals: a low place is arbitrary
     rows: list[Row]
     remarks: list[str]  # what must be known of how it was recorded
     source: str  # what was read
+    place: str  # when and on what it was recorded, as far as told
 
 
 class Sampler(Protocol):
@@ -61,7 +55,6 @@ class Backend(ABC):
     simulated: bool = False
     computes: bool = True  # False: its answers mean nothing
     times: Times | None = None  # the parts of the last call, where it has parts
-    aipp: bool = False  # it normalises by itself
     loads_each_batch: bool = False  # every batch size has a model of its own
     recorded: Recorded | None = None  # instead of calls, where nothing runs here
 
@@ -116,7 +109,7 @@ class Backend(ABC):
     def identity(self) -> str:
         """Return what decides the answers: runtime, precision, provider and its options; checks are known by it."""
         options = ", ".join(f"{key} {value}" for key, value in sorted(self.options.items()))
-        return f"{self.label} on {self.provider}{f' ({options})' if options else ''}"
+        return f"{self.label} on {device_name(self.provider, self.simulated)}{f' ({options})' if options else ''}"
 
     def describe(self) -> str:
         """Return runtime, provider, precision and threads in one line."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import backends, dataset, sources, steps, timing
-from helpers.ascend import bin_files, kit, recorded
+from helpers.ascend import bin_files, kit_results, recorded
 from helpers.ascend.recorded.times import Timing
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
@@ -28,20 +28,20 @@ class Backend(backends.Backend):
 
     def __init__(self, folder: Path, model: Model, target: Target):
         source = sources.existing("provider_options.results", target.provider_options["results"])
-        found, data = kit.opened(source, folder / "artefacts"), steps.load(Data, folder)
-        told = kit.told(found)
-        kit.check_same(told, data, model.stage("onnx"))
+        found, data = kit_results.unpack(source, folder / "artefacts"), steps.load(Data, folder)
+        told, soc = kit_results.identity(found), kit_results.chip(found)
+        kit_results.check_same(told, data, model.stage("onnx"))
         stems = bin_files.stems(dataset.load(folder / data.manifest).names)
         recording = recorded.read(found, model.classes, stems)
         if not recording.timings and not recording.answers:
             raise UserError(f"{source.name} holds nothing that ais_bench wrote: neither summaries, logs nor answers.")
-        soc = told.get("soc") or ""
-        self.provider = soc or "device"
-        self.precision = told.get("precision") or (target.precision if target.precision != "auto" else "precision not stated")
+        self.provider = soc or "a device"
+        stated = target.precision if target.precision != "auto" else "precision not stated"
+        self.precision = told.precision if told else stated
         self.simulated = recording.simulated
         named = target.provider_options.get("device") or soc.replace("Ascend", "Ascend ") or "not stated"
         self.device = backends.device_name(str(named), self.simulated)
-        self.recorded = _recorded(recording, stems, model.classes, source.name, bool(told))
+        self.recorded = _recorded(recording, stems, model.classes, source.name, kit_results.place(found), bool(told))
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         raise UserError("recorded results hold no answers to other images: measure on the device itself with backend ascend.")
@@ -51,6 +51,10 @@ class Backend(backends.Backend):
         answered = self.recorded.answers is not None
         return model.refusal(self.identity, [self.recorded.batch]) if answered else model.refusal()
 
+    @property
+    def label(self) -> str:
+        return f"recorded {self.precision}"
+
     def describe(self) -> str:
         return f"replay of {self.recorded.source}, {self.precision}"
 
@@ -58,15 +62,15 @@ class Backend(backends.Backend):
         return "recorded"
 
 
-def _recorded(recording: recorded.Recording, stems: list[str], classes: int, source: str, from_kit: bool) -> backends.Recorded:
+def _recorded(recording: recorded.Recording, stems: list[str], classes: int, source: str, place: str, from_kit: bool) -> backends.Recorded:
     """Return a recording as this run's rows and answers; of several sets of answers the most complete counts."""
     remarks = []
-    answers, batch = None, None
+    answers, batch, rounded = None, None, False
     if recording.answers:
         best = max(recording.answers, key=lambda one: len(one.probabilities))
         missing = np.full(classes, np.nan, np.float32)
         answers = np.stack([best.probabilities.get(stem, missing) for stem in stems])
-        batch = best.batch or 1
+        batch, rounded = best.batch or 1, best.format == "TXT"
         remarks += best.remarks
         if not from_kit:
             remarks.append("These answers did not come from a kit: that they are of this run's images is told by the file names alone.")
@@ -74,7 +78,7 @@ def _recorded(recording: recorded.Recording, stems: list[str], classes: int, sou
         remarks.append("No answers to images were recorded: that it was this model that ran can't be shown.")
     # pure inference last, so that it counts where both were recorded: it is what the published table has
     timed = {one.batch: one for one in sorted(recording.timings, key=lambda one: one.zero_input)}
-    return backends.Recorded(answers, batch, [_row(one) for one in timed.values()], remarks, source)
+    return backends.Recorded(answers, batch, rounded, [_row(one) for one in timed.values()], remarks, source, place)
 
 
 def _row(timed: Timing) -> Row:
@@ -90,5 +94,5 @@ def _row(timed: Timing) -> Row:
         batch=timed.batch,
         regions={"compute": compute},
         copies=Copies(to_device_ms=timed.h2d_ms, to_host_ms=timed.d2h_ms),
-        noise="; ".join(filter(None, said)) or None,
+        remark="; ".join(filter(None, said)) or None,
     )
