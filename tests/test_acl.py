@@ -291,7 +291,8 @@ def test_a_model_with_gears_of_which_none_is_set_is_a_sentence(opened):
     session._shape = (8, 3, 8, 8)  # else the batch would be refused before the runtime sees it
     said = (
         "aclruntime could not run gears.om: [WARN] check failed dym gearcount:3 but dymtype:0 not set "
-        f"[ERROR] Set InputsData failed ret:-1 [-1][ACL: general failure]; {LOG}"
+        "[ERROR] Set InputsData failed ret:-1 [-1][ACL: general failure]; the model has gears "
+        "and was given no batch size: run 2_convert with the same parameters."
     )
     with pytest.raises(UserError, match=f"^{re.escape(said)}$"):
         session(np.resize(FOUR, (8, 3, 8, 8)))

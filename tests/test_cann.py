@@ -53,7 +53,7 @@ def load(tmp_path):
 
 def test_a_working_provider_runs_in_fp16_and_says_that_it_is_simulated(load, tmp_path):
     identity, device, region, simulated, answers = json.loads(load(ASCEND_SIM_CANN="ok"))
-    assert identity == "onnxruntime fp16 on CANNExecutionProvider"
+    assert identity == "onnxruntime fp16 on CANNExecutionProvider (simulated device)"
     assert (device, region, simulated) == ("Ascend by CANN (simulated device)", "device", True)
     weights, bias = models.linear_digits()
     assert answers == (np.load(tmp_path / "images.npy").reshape(4, 192) @ weights + bias).argmax(axis=1).tolist()
@@ -66,7 +66,7 @@ def test_a_silent_fall_back_to_the_cpu_is_an_error(load):
 
 def test_its_precision_is_what_its_options_make(load):
     said = load({"precision_mode": "must_keep_origin_dtype", "device_id": 0}, "fp32", ASCEND_SIM_CANN="ok")
-    assert json.loads(said)[0].startswith("onnxruntime fp32 on CANNExecutionProvider (device_id 0, ")
+    assert json.loads(said)[0].startswith("onnxruntime fp32 on CANNExecutionProvider (simulated device) (device_id 0, ")
     wrong = load({}, "fp32", ASCEND_SIM_CANN="ok")
     assert wrong.startswith("ParameterError: precision is fp32, but with these provider_options CANN computes in fp16")
 

@@ -31,6 +31,9 @@ HINTS = {  # what the vendor's text contains -> what to do
     "acl open device": "another process holds the device, or this user may not open it: see npu-smi info and the group HwHiAiUser",
     "load model from file failed": "the .om is damaged, for another chip, or by a newer CANN than the driver: run 2_convert again here",
     "dymBatch parameter": "the model has no gear for this batch size: run 2_convert with the same batch_sizes",
+    "dynamic_batch_size parameter is not specified": "the model has no gears: run 2_convert with the same parameters",
+    "dymtype": "the model has gears and was given no batch size: run 2_convert with the same parameters",
+    "size is zero": "the model's output has no fixed shape: export it with one",
     "execute model failed": "see npu-smi info for the chip's health and memory, and try a smaller batch size",
 }
 _libc = ctypes.CDLL(None)
@@ -71,8 +74,8 @@ class Session:
     """An .om on a device: float32 or uint8 batch -> its first output and the times of the call."""
 
     def __init__(self, om: Path, device_id: int, gear: int | None, log: Path, timeout_seconds: float):
-        self._om, self._device, self._prints = om, device_id, Prints(log)
-        self._watchdog = Watchdog(log.parent, timeout_seconds)
+        self._om, self._device = om, device_id
+        self._watchdog, self._prints = Watchdog(log.parent, timeout_seconds), Prints(log)
         self._session = None
         try:
             with self._doing(f"load {om.name} on device {device_id}"):
@@ -137,7 +140,7 @@ class Session:
         try:
             with self._watchdog, self._prints:
                 yield
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:  # TypeError: another release's binding
             said = f"{self._prints.problems()} {str(error).strip()}".strip()
             hint = next((hint for text, hint in HINTS.items() if text in said), "the whole text is in artefacts/ascend.log")
             raise UserError(f"aclruntime could not {what}: {said}; {hint}.") from error

@@ -61,10 +61,12 @@ class Atc(BaseModel):
     def _fits_together(self) -> "Atc":
         if self.precision_mode and self.precision_mode_v2:
             raise ValueError("precision_mode and precision_mode_v2 exclude each other: give one")
+        if self.keep_dtype and PRECISIONS.get(self.precision_mode or self.precision_mode_v2) == "fp32":
+            raise ValueError("atc ignores keep_dtype where the whole model keeps its dtype: leave one out")
         if bool(self.op_select_implmode) != bool(self.optypelist_for_implmode) and not self.op_select_implmode.endswith("_for_all"):
             raise ValueError("op_select_implmode and optypelist_for_implmode go together")
         for flag in self.extra:
-            named = re.fullmatch(r"--([\w-]+)=.*", flag)
+            named = re.fullmatch(r"--(\w[\w-]*)=.*", flag)
             if not named or named[1].replace("-", "_") in {*OWN_FLAGS, *type(self).model_fields}:
                 raise ValueError(f"extra: {flag!r} is not --name=value with a name that has no parameter of its own")
         return self
@@ -201,12 +203,15 @@ def _python_problem(environment: Mapping[str, str]) -> str:
     found = shutil.which("python3", path=environment["PATH"])
     if not found:
         return "there is no python3 on atc's PATH: give one with numpy < 2 as atc.atc_python."
-    probe = "import numpy, attr, decorator, sympy, cffi, yaml, psutil, google.protobuf, scipy; print(numpy.__version__)"
-    done = subprocess.run([found, "-c", probe], env=dict(environment), capture_output=True, text=True, timeout=60)
-    version = done.stdout.strip()
+    probe = "import numpy, attr, decorator, sympy, cffi, yaml, psutil, google.protobuf, scipy, requests, absl; print(numpy.__version__)"
+    try:
+        done = subprocess.run([found, "-c", probe], env=dict(environment), capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"its {found} does not run ({error}): give another python3 as atc.atc_python."
+    version = (done.stdout.split() or [""])[-1]
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it does not start"])[-1]
         return f"its {found} lacks what atc imports ({reason}): install it there or give another python3 as atc.atc_python."
-    if int(version.partition(".")[0]) >= 2:
+    if not version.startswith(("0.", "1.")):
         return f"its {found} has numpy {version} and atc needs numpy < 2: give another python3 as atc.atc_python."
     return ""

@@ -1,13 +1,13 @@
 """The offline models of a run, one for each batch size or one with a gear for each: made by `atc`, or kept from an earlier run."""
 
-import functools
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import ROOT, files
+from helpers import files
 from helpers.ascend import atc, npu_smi
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.errors import UserError
@@ -133,12 +133,10 @@ def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, 
         files.write_text(config, aipp_config(how))
     shape = onnx.input.shape[1:]
     arguments = atc.command(artefacts / Path(onnx.file).name, plan.om, tuple(shape), plan.batches, options.flags(soc, config))
-    folders = [f"{artefacts}/", f"{(ROOT / options.keep_dtype).parent}/"]  # told by file names: a report is sent on
-    shown = shlex.join(functools.reduce(lambda text, folder: text.replace(folder, ""), folders, argument) for argument in arguments)
+    shown = shlex.join(re.sub(r"=/.*/", "=", argument) for argument in arguments)  # by file names: a report is sent on
     cann = atc.cann_version()
-    key = _key(
-        onnx.sha256, shown, cann, config.read_text() if config else "", options.keep_dtype and files.sha256(ROOT / options.keep_dtype)
-    )
+    named = [path for argument in arguments[4:] if (path := Path(argument.partition("=")[2])).is_file()]  # by flags, model apart
+    key = _key(onnx.sha256, shown, cann, *(files.sha256(path) for path in named))
     memo = plan.om.with_suffix(".om.json")
     seconds = _known(memo, plan.om, key)
     if seconds is None:
@@ -156,7 +154,7 @@ def _known(memo: Path, om: Path, key: str) -> float | None:
     """Return the seconds that a model took when it was made from the same; None when it must be made."""
     try:
         told = json.loads(memo.read_text())
-    except (OSError, ValueError):
+        same = told["key"] == key and om.is_file() and files.sha256(om) == told["sha256"]
+        return told["seconds"] if same else None
+    except (OSError, ValueError, LookupError, TypeError):  # missing or damaged
         return None
-    same = told.get("key") == key and om.is_file() and files.sha256(om) == told.get("sha256")
-    return told.get("seconds") if same else None
