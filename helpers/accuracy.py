@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from helpers import backends, dataset, files
 from helpers.backends import Backend
+from helpers.errors import UserError
 from helpers.progress import announce
 from helpers.records import Data, Interval, Model, ReferenceAccuracy, Result, Verdict
 from helpers.steps import Step
@@ -26,7 +27,10 @@ def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.nd
         for start in range(0, len(tensors), batch_size):
             batch = tensors[start : start + batch_size]
             full = batch if len(batch) == batch_size else np.resize(batch, (batch_size, *batch.shape[1:]))  # only this size was compared
-            best, values = top_k(backend(full)[: len(batch)])
+            answers = backend(full)[: len(batch)]
+            if not np.isfinite(answers).all():
+                raise UserError(f"{backend.identity} gives values that are not finite: run 2_convert again, and see the device's health.")
+            best, values = top_k(answers)
             if start == 0:
                 announce(f"accuracy on {len(tensors)} images", (time.perf_counter() - started) * len(tensors) / len(batch))
             classes.append(best)
@@ -74,10 +78,11 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
         reason = _why_not(backend, data, model, step.settings.batch_size)
         if reason:
             unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-            return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
+            remarks = backend.recorded.remarks if backend.recorded else []
+            return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0, remarks=remarks)
         if backend.recorded:
-            image = np.flatnonzero(np.isfinite(backend.recorded.answers[:, 0])).astype(np.int32)
-            classes, probabilities = top_k(backend.recorded.answers[image])
+            image, answers = backend.recorded.answers[backend.recorded.batch]
+            classes, probabilities = top_k(answers)
         else:
             image = np.arange(len(labels), dtype=np.int32)
             tensors = Tensors.of(folder, data)
@@ -86,7 +91,7 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
     with files.whole(scores) as temporary:
         np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
     right = hits(classes, labels[image])
-    write_guide_result(guide, right, len(image), data.classes)
+    write_guide_result(guide, right, len(image), data.classes, backend.simulated)
     rounded = backend.recorded and backend.recorded.rounded and not probabilities[:, -1].all()
     return Result(
         **described,
@@ -111,16 +116,17 @@ def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str
         "random weights": model.random_weights,
         "the images have no labels": not data.labels_source,
         "this device computes nothing": not backend.computes,
-        "no answers to images were recorded": backend.recorded and backend.recorded.answers is None,
+        "no answers to images were recorded": backend.recorded and not backend.recorded.answers,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int) -> None:
+def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int, simulated: bool = False) -> None:
     """Write acc_result.json as the reference guide's postprocessing does: every value is text, 83.9 % is "83.9%"."""
+    title = "Overall statistical evaluation" + (" (simulated device)" if simulated else "")
     value = [{"key": "Number of images", "value": str(images)}, {"key": "Number of classes", "value": str(classes)}]
     value += [{"key": f"Top{k} accuracy", "value": f"{round(100 * float(count) / images, 2)}%"} for k, count in enumerate(right, 1)]
-    files.write_text(path, json.dumps({"title": "Overall statistical evaluation", "value": value}))
+    files.write_text(path, json.dumps({"title": title, "value": value}))
 
 
 def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points: float) -> tuple[Verdict, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import softmax
 
 from helpers import backends, classifier, dataset, export, files, parity, sources
-from helpers.ascend import kit_results, om
+from helpers.ascend import kit, kit_results, om
 from helpers.elements import Sentence
 from helpers.errors import UserError
 from helpers.params import Convert, Target
@@ -64,7 +64,9 @@ def for_device(step: Step, converted: Converted, data: Data) -> Converted:
         made = om.make(step.artefacts, converted.stages[-1], settings, data.preprocess)
     elif settings.backend == "replay":
         [results] = Target.files(settings)
-        made = kit_results.models(kit_results.unpack(results, step.artefacts), converted.stages[-1])
+        folder = kit_results.unpack(results, step.artefacts)
+        kit_results.check_flags(kit_results.identity(folder), kit.flags(settings.atc))
+        made = kit_results.models(folder, converted.stages[-1])
         converted = replace(converted, recording=results.name, recording_sha256=files.sha256(results))
     else:
         made = []
@@ -76,6 +78,7 @@ def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
     settings: Convert = step.settings
     draft: Model = step.record(**converted.body(), checks=[])
     plain = {"threads": settings.threads}
+    plainly = Target(**plain) if settings.baseline != "onnxruntime" else None
     sizes = parity.batch_sizes([*settings.batch_sizes, settings.batch_size])
     targets = [Target(**plain), Target(**{field: getattr(settings, field) for field in Target.model_fields})]
     if settings.model.endswith(".onnx") and importlib.util.find_spec("openvino"):
@@ -86,8 +89,8 @@ def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
     for target in (target for target in targets if target.backend not in ("torch", "null")):  # PyTorch is the original
         with backends.load(step.folder, draft, target) as backend:
             if backend.identity not in found:
-                # every offline model is compared itself: that the ONNX file takes other batch sizes is enough
-                own = parity.batch_sizes([]) if settings.backend == "ascend" and target.backend != "ascend" else sizes
+                # where every offline model is compared itself, that the ONNX file takes other batch sizes is enough
+                own = parity.batch_sizes([]) if settings.backend == "ascend" and target == plainly else sizes
                 found[backend.identity] = _compare(converted.reference_name, converted.reference, backend, images, own)
             if backend.expects(images.how) != images.how:
                 found["without AIPP"] = _compare_aipp(step, draft, target, backend, images, sizes)
@@ -100,11 +103,13 @@ def _compare(name: str, reference: Reference, backend: backends.Backend, images:
     if not recorded:
         taken = images.prepared(backend.expects(images.how))[: parity.IMAGES]
         return parity.compare(name, reference, backend.identity, backend, images[: parity.IMAGES], backend.sizes(sizes), exact, taken)
-    if recorded.answers is None:
-        return []
-    known = np.flatnonzero(np.isfinite(recorded.answers[:, 0]))[: parity.IMAGES]
-    answers = recorded.answers[known]
-    return [parity.compare_recorded(name, reference, backend.identity, answers, images[known], recorded.batch, exact)]
+    found = []
+    for batch, (known, answers) in sorted(recorded.answers.items()):
+        if len(known) >= parity.IMAGES:
+            first, some = images[known[: parity.IMAGES]], answers[: parity.IMAGES]
+            alike = exact and not recorded.rounded
+            found.append(parity.compare_recorded(name, reference, backend.identity, some, first, batch, alike))
+    return found
 
 
 def _compare_aipp(step: Step, draft: Model, target: Target, backend: backends.Backend, images: Tensors, sizes: list[int]) -> list[Check]:

@@ -180,7 +180,7 @@ class Convert(Target, Baselined):
         trained = not self.model.endswith(".onnx") and not self.checkpoint.startswith("random:")
         named = [("checkpoint", self.checkpoint)] if trained else []
         named += [("atc.keep_dtype", self.atc.keep_dtype)] if self.atc.keep_dtype else []
-        return Target.files(self) + sources.model_files(self.model) + [sources.existing(*one) for one in named]
+        return Target.files(self) + sources.model_files(self.model) + [sources.existing(*one) for one in named] + self.atc.files()
 
 
 class Accuracy(Target):

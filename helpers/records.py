@@ -273,6 +273,7 @@ class Series(Body):
     precision: str
     source: str
     recorded: str = ""  # when and on what, where another machine measured it
+    unproven: str = ""  # why the figures may be another model's: then there is no verdict
     rows: list[Row]
 
 

@@ -44,6 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     try:
         files.make_folder(folder)
+        if options.kit:
+            kit.check_folder(options.kit)
         failed = next(filter(None, (_execute(name, settings, folder, options.force) for name in chosen)), 0)
         if folder.parent == ROOT / "reports":
             html.write_index(folder.parent)

@@ -40,7 +40,7 @@ def measure(step: Step, data: Data, model: Model) -> list[Series]:
         rows = _rows(step, model, tensors, loaded, starts)
     roles = ["candidate", "baseline"]
     measured = [
-        _series(backend, role, [start.put_into(row) for row in rows[backend]], settings)
+        _series(backend, role, [start.put_into(row) for row in rows[backend]], settings, _unproven(backend, model, rows[backend]))
         for backend, role, start in zip(loaded, roles, starts, strict=False)
     ]
     return measured + (baselines.read(published) if published.is_file() else [])
@@ -64,7 +64,7 @@ def _rows(step: Step, model: Model, tensors: Tensors, loaded: list[Backend], sta
         elif backend.recorded:
             known = {row.batch: row for row in backend.recorded.rows}
             missing = "no figure was recorded at this batch size"
-            rows[backend] = [known.get(batch, Row(batch=batch, regions={}, error=missing)) for batch in sorted(settings.batch_sizes)]
+            rows[backend] = [known.get(batch, Row(batch=batch, regions={}, remark=missing)) for batch in sorted(settings.batch_sizes)]
     return rows
 
 
@@ -172,7 +172,16 @@ def _call(backend: Backend, batches: Iterator[np.ndarray]) -> Callable[[], Times
     return run
 
 
-def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep) -> Series:
+def _unproven(backend: Backend, model: Model, rows: list[Row]) -> str:
+    """Return why recorded times can't be tied to the model that was compared: no answers were recorded beside them."""
+    if not backend.recorded:
+        return ""
+    compared = {check.batch for check in model.checks if check.candidate == backend.identity}
+    unknown = [str(row.batch) for row in rows if row.regions and row.batch not in compared]
+    return f"no answers were recorded at batch size {', '.join(unknown)} to compare" if unknown else ""
+
+
+def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep, unproven: str) -> Series:
     return Series(
         name=backend.label,
         role=role,
@@ -184,5 +193,6 @@ def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep) 
         source=backend.recorded.source
         if backend.recorded
         else f"this run, profile {settings.profile}, order of batch sizes by seed {settings.seed}",
+        unproven=unproven,
         rows=rows,
     )

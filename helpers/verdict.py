@@ -34,7 +34,7 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
         return Judged(
             region, [], None, None, "none", "NONE", f"{candidate.name} on {candidate.device} was measured; no baseline was asked for."
         )
-    if candidate.kind == "simulated":  # whatever gate was asked for: it would judge a simulator
+    if candidate.kind == "simulated" or candidate.unproven:  # whatever gate was asked for: it would judge another thing
         gate = "none"
     elif gate == "auto":
         gate = _default_gate(candidate, baseline)
@@ -42,6 +42,8 @@ def judge(series: list[Series], gate: str, tolerance_pct: float) -> Judged:
     theirs = {row.batch: row for row in baseline.rows}
     compared = {row.batch: _log_ratio(row, theirs.get(row.batch), region) for row in candidate.rows}
     ratios = [_ratio(batch, value, baseline, region, floor) for batch, value in compared.items()]
+    if gate == "none":
+        ratios = [ratio.model_copy(update={"verdict": "NONE"}) for ratio in ratios]
     known = [value for value in compared.values() if value]
     geomean = _mean(known) if known else None
     best = _log_ratio(_best(candidate.rows, region), _best(baseline.rows, region), region)
@@ -70,8 +72,8 @@ def _batches(rows: list[Row]) -> str:
 def _default_gate(candidate: Series, baseline: Series) -> str:
     """Return the gate of measurement: live geomean, published on the same device best, published elsewhere none."""
     if baseline.kind == "measured":
-        return "geomean"
-    return "best" if baseline.device == candidate.device else "none"
+        return "geomean" if candidate.kind == "measured" else "none"  # a recording is of another machine
+    return "best" if baseline.device == candidate.device != "not stated" else "none"
 
 
 def _region(candidate: Series, baseline: Series | None) -> Region:
@@ -119,7 +121,7 @@ def _ratio(batch: int, value: tuple[float, float] | None, baseline: Series, regi
         return Ratio(batch=batch, ratio=None, interval=None, verdict="NONE", remark=f"no {region} figure of both at this batch size")
     remark = "the baseline breaks its own trend here" if _breaks_trend(baseline, batch, region) else ""
     if not _interval(value):
-        remark = "too noisy for an interval"
+        remark = "no interval: too noisy, or too few times"
     return Ratio(batch=batch, ratio=math.exp(value[0]), interval=_interval(value), verdict=_verdict(value, floor), remark=remark)
 
 
@@ -152,7 +154,7 @@ def _sentence(
     if errors and gate != "none":
         return f"{said}: {verdict}, {because}."
     if gate == "none":
-        why = "a simulator made the figures" if candidate.kind == "simulated" else "no gate was set"
+        why = "a simulator made the figures" if candidate.kind == "simulated" else candidate.unproven or "no gate was set"
         return f"{said}; {why}, so this is no verdict."
     if gate == "rows":
         return f"{said}: {verdict}, each of these judged at a tolerance of {tolerance_pct:g} %."

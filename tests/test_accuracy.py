@@ -1,10 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from helpers import accuracy
-from helpers.backends import Backend
+from helpers import accuracy, dataset, files
+from helpers.backends import Backend, Recorded
 from helpers.records import ReferenceAccuracy, Result
 
 
@@ -101,3 +102,135 @@ def test_without_a_reference_or_a_number_there_is_no_verdict():
     assert accuracy.judge(result(1, 2), None, 0.5)[0] == "NONE"
     unknown = result(1, 2).model_copy(update={"evaluated": False, "reason": "random weights"})
     assert accuracy.judge(unknown, REFERENCE, 0.5) == ("NONE", "Accuracy was not evaluated: random weights.")
+
+
+# recorded answers
+
+
+class Replayed(Answers):
+    """Answers that another machine gave at batch size 8: an image, a class -> the answer says that class."""
+
+    device, simulated = "Ascend 310P3", False
+
+    def __init__(self, given, classes=6, rows=None, rounded=False, remarks=(), refused=None):
+        image = np.array(list(given), np.int32)
+        rows = np.eye(classes, dtype=np.float32)[list(given.values())] if rows is None else np.array(rows, np.float32)
+        answers = {8: (image, rows)} if given else {}
+        self.recorded = Recorded(answers, 8 if given else None, rounded, [], list(remarks), "results", "")
+        self.refused = refused
+
+    def refusal(self, model, batches):
+        return self.refused
+
+    def describe(self):
+        return "replay of results"
+
+
+def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source="val_label.txt", random_weights=False):
+    """Return the result of notebook 3 on a run of these labels; the folder is tmp_path."""
+    dataset.Manifest([f"{n}.png" for n in range(len(labels))], np.array(labels)).save(tmp_path / "manifest.csv")
+    monkeypatch.setattr(accuracy.backends, "load", lambda *_: backend)
+    step = SimpleNamespace(folder=tmp_path, settings=SimpleNamespace(batch_size=2))
+    data = SimpleNamespace(manifest="manifest.csv", labels_source=labels_source, classes=6)
+    return accuracy.result(step, data, SimpleNamespace(random_weights=random_weights), "candidate")
+
+
+def test_recorded_answers_are_held_against_the_labels_of_their_own_images(tmp_path, monkeypatch):
+    found = evaluated(tmp_path, monkeypatch, Replayed({1: 4, 3: 2}))
+    assert (found.top1_pct, found.images) == (100.0, 2)
+    assert found.top1_interval_pct == accuracy.interval_pct(2, 2)
+
+
+def test_a_wrong_recorded_answer_counts_as_one(tmp_path, monkeypatch):
+    assert evaluated(tmp_path, monkeypatch, Replayed({0: 5, 1: 0, 3: 2, 2: 0})).top1_pct == 50.0
+
+
+def test_the_scores_are_those_of_the_images_that_have_an_answer(tmp_path, monkeypatch):
+    found = evaluated(tmp_path, monkeypatch, Replayed({1: 4, 3: 0}))
+    with np.load(tmp_path / found.scores_file) as scores:
+        assert scores["image"].tolist() == [1, 3]
+        assert scores["label"].tolist() == [4, 2]
+        assert scores["top5"][:, 0].tolist() == [4, 0]
+        assert scores["probability"][:, 0].tolist() == [1.0, 1.0]
+    assert found.scores_sha256 == files.sha256(tmp_path / found.scores_file)
+
+
+def test_the_guides_result_file_counts_them_alone(tmp_path, monkeypatch):
+    evaluated(tmp_path, monkeypatch, Replayed({1: 4, 3: 0}))
+    assert json.loads((tmp_path / "acc_result.json").read_text())["value"][:3] == [
+        {"key": "Number of images", "value": "2"},
+        {"key": "Number of classes", "value": "6"},
+        {"key": "Top1 accuracy", "value": "50.0%"},
+    ]
+
+
+ROUNDED = [0.9, 0.05, 0.03, 0.02, 0.0, 0.0]  # the fifth place is any of two
+FULL = [0.9, 0.04, 0.03, 0.02, 0.01, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "rounded", "top5"),
+    [([FULL, ROUNDED], True, None), ([FULL, FULL], True, 100.0), ([FULL, ROUNDED], False, 100.0)],
+    ids=["as text with a nought among the five", "as text without one", "with all digits"],
+)
+def test_there_is_no_top_5_where_the_fifth_place_is_arbitrary(tmp_path, monkeypatch, rows, rounded, top5):
+    found = evaluated(tmp_path, monkeypatch, Replayed({0: 0, 1: 0}, rows=rows, rounded=rounded), labels=(0, 0))
+    assert (found.top1_pct, found.top5_pct) == (100.0, top5)
+
+
+def test_of_fewer_than_five_classes_there_is_no_top_5(tmp_path, monkeypatch):
+    assert evaluated(tmp_path, monkeypatch, Replayed({0: 1}, classes=4), labels=(1,)).top5_pct is None
+
+
+def test_what_must_be_known_of_a_recording_is_in_the_result(tmp_path, monkeypatch):
+    assert evaluated(tmp_path, monkeypatch, Replayed({1: 4}, remarks=["One is missing."])).remarks == ["One is missing."]
+
+
+def test_a_result_says_what_answered(tmp_path, monkeypatch):
+    found = evaluated(tmp_path, monkeypatch, Replayed({1: 4}))
+    assert (found.stage, found.backend, found.device, found.precision) == ("candidate", "replay of results", "Ascend 310P3", "fp32")
+    assert (found.evaluated, found.reason, found.simulated) == (True, "", False)
+
+
+def test_what_a_simulator_answered_is_called_so(tmp_path, monkeypatch):
+    backend = Replayed({1: 4})
+    backend.simulated = True
+    assert evaluated(tmp_path, monkeypatch, backend).simulated
+
+
+@pytest.mark.parametrize(
+    ("backend", "values", "reason"),
+    [
+        (Replayed({}), {}, "no answers to images were recorded"),
+        (Replayed({1: 4}, refused="wrong at 8"), {}, "refused, wrong at 8"),
+        (Replayed({}, refused="wrong at 8"), {"labels_source": ""}, "refused, wrong at 8"),
+        (Replayed({1: 4}), {"labels_source": ""}, "the images have no labels"),
+        (Replayed({1: 4}), {"random_weights": True}, "random weights"),
+    ],
+)
+def test_where_there_is_no_accuracy_there_is_a_reason(tmp_path, monkeypatch, backend, values, reason):
+    (tmp_path / "artefacts").mkdir()
+    for stale in ("artefacts/scores_candidate.npz", "acc_result.json"):
+        (tmp_path / stale).write_text("of an earlier evaluation")
+    found = evaluated(tmp_path, monkeypatch, backend, **values)
+    assert (found.evaluated, found.reason, found.top1_pct, found.top5_pct, found.scores_file) == (False, reason, None, None, None)
+    assert not list(tmp_path.rglob("scores_*"))
+    assert not (tmp_path / "acc_result.json").exists()
+
+
+def test_a_device_that_computes_nothing_has_no_accuracy(tmp_path, monkeypatch):
+    backend = Replayed({1: 4})
+    backend.computes = False
+    assert evaluated(tmp_path, monkeypatch, backend).reason == "this device computes nothing"
+
+
+def test_what_a_simulator_answered_is_no_verdict():
+    simulated = result(49000, 50000).model_copy(update={"simulated": True})
+    verdict, said = accuracy.judge(simulated, REFERENCE, 0.5)
+    assert verdict == "NONE"
+    assert said.endswith("on d: a simulator answered, so this is no verdict.")
+
+
+@pytest.mark.parametrize(("margin", "said"), [(1.0, "less than 1 point below"), (0.5, "less than 0.5 points below")])
+def test_a_margin_of_one_is_one_point(margin, said):
+    assert said in accuracy.judge(result(49000, 50000), REFERENCE, margin)[1]

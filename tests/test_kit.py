@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import ROOT, dataset, files, params, run
+from helpers import dataset, files, params, run
 from helpers.ascend import kit
 from helpers.errors import UserError
 from helpers.params import Convert
@@ -104,7 +104,14 @@ def test_the_onnx_file_lies_in_the_kit_as_it_is(tmp_path):
 
 def test_a_kit_has_these_files_which_others_can_not_read(tmp_path):
     folder = write(tmp_path)
-    assert sorted(path.name for path in folder.iterdir()) == ["README.txt", "bin", "kit.json", "m_dynamicbs.onnx", "run.sh", "val_label.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.txt",
+        "bin",
+        "kit.json",
+        "m_dynamicbs.onnx",
+        "run.sh",
+        "val_label.txt",
+    ]
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
     assert modes.pop("bin") == 0o750
     assert set(modes.values()) == {0o640}
@@ -266,7 +273,3 @@ def test_for_a_kit_all_that_is_of_the_device_is_left_out(tmp_path):
     settings = params.read(path, run.AWAY, run.NAMES[:2])
     assert (settings.backend, settings.provider, settings.precision, settings.provider_options) == ("onnxruntime", "auto", "auto", {})
     run.backends.check(settings)
-
-
-def test_the_templates_are_where_the_kit_looks():
-    assert sorted(path.name for path in (ROOT / "helpers" / "templates" / "kit").iterdir()) == ["README.txt.j2", "run.sh.j2"]

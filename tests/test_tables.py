@@ -3,9 +3,10 @@ import re
 import pytest
 
 from helpers import formats, tables
-from helpers.records import Check, Measured, Ratio
+from helpers.records import Check, Copies, Measured, Ratio, Row, Telemetry
 from tests.test_accuracy import REFERENCE, result
 from tests.test_html import sweep_of
+from tests.test_om import onnx_stage
 
 
 def cells(element):
@@ -71,3 +72,122 @@ def test_digits_shown_are_those_that_the_interval_supports(fps, half, shown):
 
 def test_sizes_are_in_the_unit_that_fits():
     assert [formats.size(number) for number in (None, 1234, 1_788_649, 25_276_502_016)] == [None, "1.2 kB", "1.8 MB", "25.3 GB"]
+
+
+# a device's own columns
+
+
+def table(element, caption):
+    """Return the cells of the table whose caption begins so."""
+    [part] = [part for part in element._repr_html_().split("<table>") if part.startswith(f"<caption>{caption}")]
+    return cells(type("Part", (), {"_repr_html_": lambda self: part})())
+
+
+def sweep_with(**changes):
+    """Return a sweep of which the candidate's rows of batch 1 and 64 have these further facts."""
+    sweep = sweep_of()
+    for row in (sweep.series[0].rows[0], sweep.series[0].rows[2]):
+        for name, value in changes.items():
+            setattr(row, name, value)
+    return sweep
+
+
+def telemetry(**values):
+    seen = {"samples": 3, "failed_samples": 0, "interval_seconds": 1.0, "frequency_mhz": 1000.0}
+    known = {"power_w": 20.5, "power_of": "card", "temperature_c": 40.25, "temperature_max_c": 44.0, "aicore_pct": 99.0}
+    return Telemetry(**{**seen, **known, **values})
+
+
+def test_what_the_device_said_of_itself_stands_under_its_name():
+    assert table(tables.fps(sweep_with(telemetry=telemetry())), "The device while it was measured, asked every 1 s") == [
+        ["batch", "AI cores busy, %", "mean °C", "highest °C", "power of the card, W", "samples"],
+        ["1", "99.0", "40.2", "44.0", "20.5", "3"],
+        ["64", "99.0", "40.2", "44.0", "20.5", "3"],
+    ]
+
+
+def test_what_it_did_not_say_is_a_dash():
+    silent = telemetry(power_w=None, power_of=None, temperature_c=None, temperature_max_c=None)
+    shown = table(tables.fps(sweep_with(telemetry=silent)), "The device")
+    assert shown[0][4] == "power, W"
+    assert shown[1] == ["1", "99.0", "–", "–", "–", "3"]
+
+
+def test_without_telemetry_there_is_no_table_of_it():
+    assert "The device while" not in tables.fps(sweep_of())._repr_html_()
+
+
+def test_copies_stand_under_the_way_they_went():
+    sweep = sweep_with(copies=Copies(to_device_ms=1.25, to_host_ms=0.5))
+    device = Measured(images_per_second=80.0, interval_fps=None, latency_ms=None, blocks=30, calls=30)
+    sweep.series[0].rows[0].regions["device"] = device
+    assert table(tables.fps(sweep), "Compute is") == [
+        ["batch", "compute FPS", "device FPS", "copy to the device, ms", "copy back, ms"],
+        ["1", "100.0", "80.0", "1.250", "0.500"],
+        ["64", "300.0", "not recorded", "1.250", "0.500"],
+    ]
+
+
+def test_what_was_not_recorded_is_said():
+    sweep = sweep_with(copies=Copies(to_device_ms=None, to_host_ms=0.5))
+    sweep.series[0].rows[2].copies = Copies(to_device_ms=0.0, to_host_ms=None)
+    assert [row[2:] for row in table(tables.fps(sweep), "Compute is")[1:]] == [
+        ["not recorded", "not recorded", "0.500"],
+        ["not recorded", "0.000", "not recorded"],
+    ]
+
+
+def test_without_copies_there_are_no_regions_to_tell_apart():
+    assert "device FPS" not in tables.fps(sweep_of())._repr_html_()
+
+
+# remarks
+
+
+def test_all_that_is_odd_of_a_row_is_in_its_remark():
+    sweep = sweep_with(remark="input of zeros", noise="time limit: 3 of 30 blocks")
+    sweep.ratios = [Ratio(batch=1, ratio=1.1, interval=None, verdict="NONE", remark="odd")]
+    shown = cells(tables.fps(sweep))
+    assert shown[1][-1] == "time limit: 3 of 30 blocks; input of zeros; odd"
+    assert shown[3][-1] == "time limit: 3 of 30 blocks; input of zeros"
+
+
+def test_an_error_is_the_remark_alone():
+    sweep = sweep_of()
+    sweep.series[0].rows[1] = Row(batch=8, regions={}, error="out of memory", remark="input of zeros")
+    assert cells(tables.fps(sweep))[2][-1] == "out of memory"
+
+
+def test_what_must_be_known_of_the_answers_stands_below_the_accuracy():
+    class Record:
+        images, reference = 1000, None
+        results = (result(838, 1000).model_copy(update={"remarks": ["No result for 1 of 1001 images."]}),)
+
+    shown = tables.accuracy(Record)._repr_html_()
+    assert shown.endswith('</table></div><p class="sentence warning">No result for 1 of 1001 images.</p>')
+
+
+def test_what_was_not_evaluated_says_why_and_counts_no_images():
+    class Record:
+        images, reference = 1000, None
+        empty = dict.fromkeys(("top1_pct", "top1_interval_pct"))
+        results = (result(838, 1000).model_copy(update={**empty, "evaluated": False, "reason": "random weights"}),)
+
+    assert cells(tables.accuracy(Record))[1] == ["b", "d", "fp32", "not evaluated: random weights", "–", "–", "–", "this run"]
+
+
+def test_the_start_is_that_of_the_first_row_that_has_one():
+    sweep = sweep_of()
+    sweep.series[0].rows[2].load_seconds, sweep.series[0].rows[2].first_call_ms = 1.5, 20.0
+    assert "Loading the model took 1.50 s and its first call 20.0 ms." in tables.fps(sweep)._repr_html_()
+
+
+def test_a_stage_that_was_made_elsewhere_has_no_seconds(tmp_path):
+    (tmp_path / "artefacts").mkdir()
+    stage = onnx_stage(tmp_path / "artefacts")
+    made = {"opset": 17, "command": "torch", "sha256": "0123456789abcdef", "bytes": 1234}
+    here, there = (stage.model_copy(update={**made, "seconds": seconds}) for seconds in (2.25, None))
+    assert cells(tables.stages([here, there]))[1:] == [
+        ["onnx", "m_dynamicbs.onnx", "17", "1.2 kB", "torch", "2.2", "0123456789ab"],
+        ["onnx", "m_dynamicbs.onnx", "17", "1.2 kB", "torch", "–", "0123456789ab"],
+    ]

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from helpers import sweep, timing
-from helpers.timing import Profile
+from helpers.records import Copies
+from helpers.timing import Point, Profile, Times
 
 
 class Clock:
@@ -101,3 +102,80 @@ def test_batches_rotate_through_distinct_real_images():
     batches = sweep.rotate(images, 4)
     assert [next(batches).ravel().tolist() for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
     assert next(sweep.rotate(images, 12)).shape == (12, 1)
+
+
+# the parts of a call
+
+
+def point_of(*computes, blocks=(1.0, 1.0), batch=8):
+    """Return a point of calls that computed for so many seconds, with copies of 2 and 4 ms and of 1 and 2 ms by turns."""
+    parts = [Times(0.002 + 0.002 * (turn % 2), compute, 0.001 + 0.001 * (turn % 2)) for turn, compute in enumerate(computes)]
+    return Point(batch, len(computes) // len(blocks), list(blocks), [0.5] * len(computes), parts)
+
+
+def test_copies_are_the_means_of_both_ways():
+    copies = point_of(0.1, 0.1).copies()
+    assert copies.to_device_ms == pytest.approx(3.0)
+    assert copies.to_host_ms == pytest.approx(1.5)
+
+
+def test_the_way_there_and_the_way_back_are_not_mistaken_for_each_other():
+    assert Point(1, parts=[Times(to_device=0.25, compute=9.0, to_host=0.5)]).copies() == Copies(to_device_ms=250.0, to_host_ms=500.0)
+
+
+def test_compute_leaves_the_copies_out():
+    measured = point_of(0.25, 0.25, 0.25, 0.25).computed()
+    assert (measured.images_per_second, measured.latency_ms.p50, measured.blocks, measured.calls) == (32.0, 250.0, 2, 4)
+
+
+def test_the_calls_of_a_block_follow_each_other(monkeypatch):
+    given = []
+    monkeypatch.setattr(timing, "measured", lambda images, blocks, calls: given.append((images, blocks, calls)))
+    point_of(1.0, 2.0, 4.0, 8.0).computed()
+    assert given == [(16, [3.0, 12.0], [1.0, 2.0, 4.0, 8.0])]
+
+
+def test_of_one_call_a_block_each_call_is_a_block(monkeypatch):
+    given = []
+    monkeypatch.setattr(timing, "measured", lambda images, blocks, calls: given.append((images, blocks)))
+    point_of(1.0, 2.0).computed()
+    assert given == [(8, [1.0, 2.0])]
+
+
+def test_a_run_that_tells_its_parts_has_one_for_each_counted_call():
+    clock = Clock()
+    call = clock.call(1 / 64)
+
+    def run():
+        call()
+        return Times(0.25 / 64, 0.5 / 64, 0.25 / 64)
+
+    [point] = timing.interleave([run], 8, QUICK, clock)
+    assert len(point.parts) == len(point.calls)
+    assert point.measured().images_per_second == 512
+    assert point.computed().images_per_second == 1024
+
+
+def test_beside_another_the_uncounted_call_tells_no_part():
+    clock = Clock()
+    call = clock.call(0.1)
+
+    def run():
+        call()
+        return Times(0.0, 0.1, 0.0)
+
+    told, untold = timing.interleave([run, clock.call(0.1)], 1, QUICK, clock)
+    assert len(told.parts) == len(told.calls)
+    assert untold.parts == []
+
+
+@pytest.mark.parametrize(("blocks", "known"), [(29, False), (30, True)])
+def test_fewer_than_thirty_blocks_have_no_interval(blocks, known):
+    assert (timing.measured(8, [1.0] * blocks, [1.0] * blocks).interval_fps is not None) == known
+
+
+def test_the_expected_time_is_bounded_on_both_sides():
+    profile = Profile(blocks=30, seconds=1.5, warm_up_seconds=2.0, limit_seconds=20.0)
+    assert profile.expected_seconds(0.001, [1]) == 1.5
+    assert profile.expected_seconds(0.01, [10]) == pytest.approx(3.0)
+    assert profile.expected_seconds(1.0, [1, 10]) == 40.0

@@ -23,6 +23,7 @@ from helpers.errors import UserError
 
 SUCCESS = "ATC run success"
 PRECISIONS = {"": "fp16", "force_fp16": "fp16", "fp16": "fp16", "must_keep_origin_dtype": "fp32", "origin": "fp32"}  # any other mixes
+CODED = re.compile(r"^\s*\[?(?:E[A-Z]?\d{4,5}\b|ERROR).*(?:\n[ \t]+\S.*)*", re.MULTILINE)  # with the indented lines that explain it
 OWN_FLAGS = ("model", "framework", "output", "input_shape", "dynamic_batch_size", "insert_op_conf", "soc_version")
 SET_ENV = "source /usr/local/Ascend/ascend-toolkit/set_env.sh (from CANN 8.5 on: /usr/local/Ascend/cann-<version>/set_env.sh)"
 
@@ -74,7 +75,9 @@ class Atc(BaseModel):
     @property
     def precision(self) -> str:
         """Return what the model computes in: fp16, fp32, or mixed where the converter chooses operator by operator."""
-        return "mixed" if self.keep_dtype else PRECISIONS.get(self.precision_mode or self.precision_mode_v2, "mixed")
+        named = {flag.partition("=")[0].strip("-").replace("-", "_") for flag in self.extra}
+        by_operator = self.keep_dtype or named & {"op_precision_mode", "customize_dtypes", "modify_mixlist"}
+        return "mixed" if by_operator else PRECISIONS.get(self.precision_mode or self.precision_mode_v2, "mixed")
 
     def flags(self, soc: str, aipp_config: Path | None) -> list[str]:
         """Return the flags beside model, output and shape; `soc` such as Ascend310P3."""
@@ -89,7 +92,17 @@ class Atc(BaseModel):
             "insert_op_conf": str(aipp_config or ""),
             "enable_small_channel": "1" if self.enable_small_channel else "",
         }
-        return [f"--{name}={value}" for name, value in given.items() if value] + self.extra
+        flags = [f"--{name}={value}" for name, value in given.items() if value]
+        named = {str(path): path for path in self.files()}
+        for flag in self.extra:
+            name, _, value = flag.partition("=")
+            flags.append(f"{name}={named.get(str(ROOT / value), value)}")
+        return flags
+
+    def files(self) -> list[Path]:
+        """Return the files that flags name; relative paths start at the repository's root."""
+        values = [self.keep_dtype, *(flag.partition("=")[2] for flag in self.extra)]
+        return [ROOT / value for value in values if value and (ROOT / value).is_file()]
 
 
 def command(onnx: Path, om: Path, shape: tuple[int | str, ...], batches: list[int], flags: list[str]) -> list[str]:
@@ -192,9 +205,11 @@ def _failure(code: int, text: str, om: Path, environment: Mapping[str, str]) -> 
         if beside := _for_the_host(om):
             return f"atc wrote {beside[0].name}: part of the graph stayed dynamic and would run on the host; export it with a fixed shape."
         return f"atc reported success but wrote no {om.name}: see whether the disk is full, and its log beside the artefacts."
-    coded = [line.strip() for line in text.splitlines() if re.match(r"\s*\[?(E[A-Z]?\d{4,5}\b|ERROR)", line)]
-    said = " ".join(coded) or next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it printed nothing")
-    hint = _python_problem(environment) or "see its log beside the artefacts and the error code in the ATC documentation."
+    coded = CODED.findall(text)
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "it printed nothing")
+    said = " ".join(" ".join(coded or [last]).split())
+    by_python = re.search(r"python|import|numpy", text, re.I)
+    hint = (by_python and _python_problem(environment)) or "see its log beside the artefacts and the error code in the ATC documentation."
     return f"atc failed on {om.name} (exit status {code}): {said[:600].rstrip('.')}; {hint}"
 
 

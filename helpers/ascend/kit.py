@@ -1,5 +1,6 @@
 """The other way to a device: a kit for a machine with nothing but CANN and ais_bench."""
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader
 from tqdm import tqdm
 
-from helpers import ROOT, dataset, files
+from helpers import dataset, files, parity
 from helpers.ascend import atc, bin_files, om
 from helpers.ascend.kit_results import IDENTITY, Identity
 from helpers.errors import UserError
@@ -27,35 +28,42 @@ def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Conve
     """
     if model.refusal():
         raise UserError(f"no kit was written: the ONNX file is refused, since {model.refusal()}.")
-    if kit.exists() and not (kit / IDENTITY).is_file() and (not kit.is_dir() or any(kit.iterdir())):
-        raise UserError(f"{kit} exists and is no kit: name a new or an empty folder.")  # some of its files would be replaced
+    check_folder(kit)
     tensors, onnx = Tensors.of(run_folder, data), model.stage("onnx")
     if settings.atc.aipp:
         tensors = tensors.prepared(om.pixels(tensors.how))
-    needed = tensors[:1].nbytes * len(tensors) + onnx.bytes
     files.make_folder(kit)
-    if needed > shutil.disk_usage(kit).free:
-        raise UserError(f"{kit} needs {needed / 1e9:.1f} GB, more than is free there: choose another folder or a subset.")
-    for stale in ("bin", "results", "results.tar.gz"):  # of another kit, perhaps for other images
+    for stale in ("bin", "check", "results", "results.tar.gz"):  # of another kit, perhaps for other images
         path = kit / stale
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    few = min(len(tensors), max(parity.IMAGES, *settings.batch_sizes))  # to compare at every batch size, filling the largest
+    needed = tensors[:1].nbytes * (len(tensors) + few) + onnx.bytes
+    if needed > shutil.disk_usage(kit).free:
+        raise UserError(f"{kit} needs {needed / 1e9:.1f} GB, more than is free there: choose another folder or a subset.")
     manifest = dataset.load(run_folder / data.manifest)
     stems = bin_files.stems(manifest.names)
     starts = tqdm(range(0, len(tensors), CHUNK), desc="write .bin", unit="batch")
     bin_files.write_bin(kit / "bin", stems, (tensors[start : start + CHUNK] for start in starts))
+    bin_files.write_bin(kit / "check", stems[:few], [tensors[:few]])
     shutil.copyfile(run_folder / onnx.file, kit / Path(onnx.file).name)
     labels = zip(stems, manifest.names, manifest.labels.tolist(), strict=True)
     text = "".join(f"{stem}{Path(name).suffix} {label}\n" for stem, name, label in labels if label != dataset.NO_LABEL)
     (kit / "val_label.txt").write_text(text)
     if settings.atc.aipp:
         (kit / "aipp.cfg").write_text(om.aipp_config(data.preprocess))
-    if settings.atc.keep_dtype:
-        shutil.copyfile(ROOT / settings.atc.keep_dtype, kit / "keep_dtype.cfg")
+    for path in settings.atc.files():
+        shutil.copyfile(path, kit / path.name)
     (kit / IDENTITY).write_text(_identity(data, onnx, settings).model_dump_json(indent=1, by_alias=True) + "\n")
     _write_scripts(kit, onnx, model.name, len(tensors), settings, again)
     for path in kit.rglob("*"):
         path.chmod(0o750 if path.is_dir() else 0o640)
     return sum(path.stat().st_size for path in kit.rglob("*") if path.is_file())
+
+
+def check_folder(kit: Path) -> None:
+    """Raise UserError when a kit's folder holds anything but a kit: some of its files would be replaced."""
+    if kit.exists() and not (kit / IDENTITY).is_file() and (not kit.is_dir() or any(kit.iterdir())):
+        raise UserError(f"{kit} exists and is no kit: name a new or an empty folder.")
 
 
 def _identity(data: Data, onnx: Stage, settings: Convert) -> Identity:
@@ -66,32 +74,34 @@ def _identity(data: Data, onnx: Stage, settings: Convert) -> Identity:
         batch_sizes=sorted({*settings.batch_sizes, settings.batch_size}),
         precision=settings.atc.precision,
         aipp=settings.atc.aipp,
-        flags=_flags(settings),
+        preprocess=data.preprocess,
+        flags=flags(settings.atc),
+        files={path.name: files.sha256(path) for path in settings.atc.files()},
     )
 
 
-def _flags(settings: Convert) -> list[str]:
-    """Return atc's flags with the files that they name as they lie in the kit; the chip is the script's to find."""
-    options = settings.atc.model_copy(update={"keep_dtype": ""})
+def flags(options: atc.Atc) -> list[str]:
+    """Return atc's flags with the files that they name as they lie in a kit; the chip is the script's to find."""
     given = options.flags("", Path("aipp.cfg") if options.aipp else None)
-    return given + (["--keep_dtype=keep_dtype.cfg"] if settings.atc.keep_dtype else [])
+    return [re.sub(r"=/.*/", "=", flag) for flag in given]
 
 
 def _write_scripts(kit: Path, onnx: Stage, name: str, images: int, settings: Convert, again: str) -> None:
     file, models, runs = Path(onnx.file), [], {}
     for plan in om.plans(Path(), file.name, settings):
         if plan.aipp == settings.atc.aipp:  # the one without AIPP is for comparing where both can run
-            arguments = atc.command(Path(file.name), plan.om, tuple(onnx.input.shape[1:]), plan.batches, _flags(settings))
+            arguments = atc.command(Path(file.name), plan.om, tuple(onnx.input.shape[1:]), plan.batches, flags(settings.atc))
             models.append({"name": plan.om.stem, "arguments": shlex.join(arguments[1:])})
             gear = " --dymBatch {}" if len(plan.batches) > 1 else ""
             runs |= {batch: {"batch": batch, "model": plan.om.stem, "gear": gear.format(batch)} for batch in plan.batches}
     values = {
-        "name": name,
+        "name": name.replace("\n", " "),
         "onnx": file.name,
         "images": images,
         "models": models,
         "runs": [runs[batch] for batch in sorted(settings.batch_sizes)],
         "answers": runs[settings.batch_size],
+        "checks": [runs[batch] for batch in sorted({*settings.batch_sizes} - {settings.batch_size})],
         "set_env": atc.SET_ENV,
         "batch_sizes": ", ".join(map(str, sorted(settings.batch_sizes))),
         "again": again,

@@ -1,5 +1,6 @@
 """What comes back from a kit, or was recorded by hand: unpacked, tied to this run, and told from where it is."""
 
+import gzip
 import re
 import shutil
 import tarfile
@@ -13,6 +14,7 @@ from helpers import files
 from helpers.ascend import om
 from helpers.ascend.recorded.names import named_batch
 from helpers.errors import UserError
+from helpers.preprocess import Preprocess
 from helpers.records import Data, Stage
 
 IDENTITY, CHIP, MODELS, PLACE = "kit.json", "soc.txt", "om.txt", "environment.txt"  # in the results
@@ -30,7 +32,9 @@ class Identity(BaseModel):
     batch_sizes: list[int]
     precision: str
     aipp: bool
+    preprocess: Preprocess
     flags: list[str]  # of atc, without the chip
+    files: dict[str, str]  # that flags name, with their sha256
 
 
 def unpack(results: Path, artefacts: Path) -> Path:
@@ -42,7 +46,11 @@ def unpack(results: Path, artefacts: Path) -> Path:
         return target
     partial = target.with_name(f".{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
+    files.make_folder(partial)
     try:
+        with gzip.open(results) as stream:
+            while stream.read(2**20):  # to its end, where its checksum is: tar alone would take a flipped bit
+                pass
         with tarfile.open(results) as archive:
             for member in archive:
                 path = partial / member.name
@@ -52,7 +60,8 @@ def unpack(results: Path, artefacts: Path) -> Path:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(archive.extractfile(member).read())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise UserError(f"{results.name} is neither a folder nor a whole .tar.gz of results ({error}): fetch it again.") from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{results.name} is neither a folder nor a whole .tar.gz of results ({reason}): fetch it again.") from error
     partial.rename(target)
     return target
 
@@ -71,11 +80,20 @@ def check_same(told: Identity | None, data: Data, onnx: Stage) -> None:
     own = {
         "manifest_sha256": (data.manifest_sha256, "for other images"),
         "tensors_sha256": (data.tensors_sha256, "for images prepared otherwise"),
+        "preprocess": (data.preprocess, "for images prepared otherwise"),
         "onnx_sha256": (onnx.sha256, "from another ONNX file"),
     }
-    for key, (sha256, what) in own.items():
-        if told and getattr(told, key) != sha256:
+    for key, (value, what) in own.items():
+        if told and getattr(told, key) != value:
             raise UserError(f"the recorded results were made {what} than this run's: write the kit anew with these parameters and run it.")
+
+
+def check_flags(told: Identity | None, flags: list[str]) -> None:
+    """Raise UserError when a kit converted with other flags of atc than this run's parameters say."""
+    if told and told.flags != flags:
+        raise UserError(
+            f"the recorded models were made with atc {' '.join(told.flags)}: give this run the same atc, or write the kit anew."
+        )
 
 
 def chip(folder: Path) -> str:
@@ -99,8 +117,7 @@ def models(folder: Path, onnx: Stage) -> list[Stage]:
     if not told or not listed:
         return []
     stages = []
-    for line in listed.read_text().splitlines():
-        sha256, size, name = line.split()
+    for sha256, size, name in re.findall(r"^([0-9a-f]{64}) +(\d+) +(\S+)$", listed.read_text(errors="replace"), re.MULTILINE):
         batch = named_batch(name)
         plan = om.Plan(f"om, batch {batch}" if batch else "om, gears", Path(name), [batch] if batch else told.batch_sizes, told.aipp)
         command = f"atc {' '.join(told.flags)} (by the kit's run.sh)"

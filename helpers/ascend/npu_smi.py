@@ -4,6 +4,7 @@ Its table changed with the chips and releases 22 to 25: columns come and go, so 
 may be NA.
 """
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass, replace
@@ -61,8 +62,15 @@ def chips() -> list[Chip]:
 
 
 def chip(logic_id: int) -> Chip:
-    """Return the chip with a device id of ACL; UserError that names the ids there are."""
+    """Return the chip with a device id of ACL; UserError that names the ids there are.
+
+    ASCEND_RT_VISIBLE_DEVICES renumbers the devices for ACL, not for npu-smi.
+    """
     found = {chip.logic_id: chip for chip in chips()}
+    visible = os.environ.get("ASCEND_RT_VISIBLE_DEVICES")
+    if visible:
+        ids = [int(text) for text in re.findall(r"\d+", visible)]
+        found = {place: found[number] for place, number in enumerate(ids) if number in found}
     if logic_id not in found:
         there = ", ".join(map(str, sorted(found)))
         raise UserError(f"there is no device {logic_id}, npu-smi lists {there}: choose one of these as device_id.")

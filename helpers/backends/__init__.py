@@ -22,8 +22,8 @@ from helpers.timing import Times
 class Recorded:
     """What a model did on another machine: its answers to the images of this run, and its rows of the sweep."""
 
-    answers: np.ndarray | None  # float32 [N, classes], NaN where an image has none; None: no answers were recorded
-    batch: int | None  # at which the answers were given
+    answers: dict[int, tuple[np.ndarray, np.ndarray]]  # batch size -> indices int32 [M] of images and their answers float32 [M, classes]
+    batch: int | None  # that of the most answers, None where there are none
     rounded: bool  # the answers were written with few decimals: a low place is arbitrary
     rows: list[Row]
     remarks: list[str]  # what must be known of how it was recorded

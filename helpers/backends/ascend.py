@@ -45,7 +45,7 @@ class Backend(backends.Backend):
         if first.soc != self._chip.soc_version and not first.soc.startswith(f"{self._chip.soc_version}_"):  # A3: Ascend910_9391
             raise UserError(
                 f"{Path(first.file).name} was made for {first.soc} and device {self._device} is {self._chip.soc_version}: "
-                "run 2_convert on this machine."
+                "run 2_convert on this machine, or correct atc.soc_version."
             )
         self.precision = first.precision
         if target.precision not in ("auto", self.precision):

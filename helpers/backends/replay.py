@@ -47,9 +47,8 @@ class Backend(backends.Backend):
         raise UserError("recorded results hold no answers to other images: measure on the device itself with backend ascend.")
 
     def refusal(self, model: Model, batches: Sequence[int]) -> str | None:
-        """Return why recorded results get no figure: the answers are compared at the batch size they were given at."""
-        answered = self.recorded.answers is not None
-        return model.refusal(self.identity, [self.recorded.batch]) if answered else model.refusal()
+        """Return why recorded results get no figure; a batch size without answers is left to the sweep, which says so."""
+        return model.refusal(self.identity, [self.recorded.batch]) if self.recorded.answers else model.refusal()
 
     @property
     def label(self) -> str:
@@ -63,21 +62,25 @@ class Backend(backends.Backend):
 
 
 def _recorded(recording: recorded.Recording, stems: list[str], classes: int, source: str, place: str, from_kit: bool) -> backends.Recorded:
-    """Return a recording as this run's rows and answers; of several sets of answers the most complete counts."""
-    remarks = []
-    answers, batch, rounded = None, None, False
-    if recording.answers:
-        best = max(recording.answers, key=lambda one: len(one.probabilities))
-        missing = np.full(classes, np.nan, np.float32)
-        answers = np.stack([best.probabilities.get(stem, missing) for stem in stems])
-        batch, rounded = best.batch or 1, best.format == "TXT"
+    """Return a recording as this run's rows and answers; of several sets at one batch size the most complete counts."""
+    place_of, remarks, answers = {stem: index for index, stem in enumerate(stems)}, [], {}
+    for one in sorted(recording.answers, key=lambda one: len(one.probabilities)):  # the most complete at a batch size comes last
+        image = np.array([place_of[stem] for stem in one.probabilities], np.int32)
+        order = np.argsort(image)
+        answers[one.batch or 1] = image[order], np.stack(list(one.probabilities.values()))[order]
+        best = one
+    if not answers:
+        remarks.append("No answers to images were recorded: that it was this model that ran can't be shown.")
+    else:
         remarks += best.remarks
         if not from_kit:
             remarks.append("These answers did not come from a kit: that they are of this run's images is told by the file names alone.")
-    else:
-        remarks.append("No answers to images were recorded: that it was this model that ran can't be shown.")
+    batch, rounded = (best.batch or 1, best.format == "TXT") if answers else (None, False)
     # pure inference last, so that it counts where both were recorded: it is what the published table has
-    timed = {one.batch: one for one in sorted(recording.timings, key=lambda one: one.zero_input)}
+    timings = sorted(recording.timings, key=lambda one: one.zero_input)
+    timed = {one.batch: one for one in timings}
+    left_out = {one.batch for one in timings if one.zero_input == timed[one.batch].zero_input and one is not timed[one.batch]}
+    remarks += [f"Several measurements were recorded at batch size {size}: the last by name counts." for size in sorted(left_out)]
     return backends.Recorded(answers, batch, rounded, [_row(one) for one in timed.values()], remarks, source, place)
 
 

@@ -36,6 +36,9 @@ class Files:
 def find(root: Path) -> Files:
     """Return the files of a folder and of those below it; links are not followed."""
     files = Files(root)
+    beside = root.with_name(f"{root.name}_summary.json")  # where the folder of one run was given
+    if beside.is_file():
+        files.summaries[root] = summary.read(beside, beside.name)
     for path in _walk(root):
         if path.name == "sumary.json" or path.name.endswith("_summary.json"):
             folder = path.parent if path.name == "sumary.json" else path.with_name(path.name.removesuffix("_summary.json"))
