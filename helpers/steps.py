@@ -120,9 +120,11 @@ def is_brought(kind: type[Record], settings: Settings, run_folder: Path) -> bool
     """
     try:
         record = load(kind, run_folder)
-        load_inputs(kind, run_folder)
+        inputs = {type(made).__name__.lower(): made.fingerprint for made in load_inputs(kind, run_folder)}
         _check_artefacts(record, run_folder)
     except UserError:
+        return False
+    if record.inputs != inputs:
         return False
     elsewhere = any(record.environment.get(fact) != value for fact, value in environment.machine().items())
     return elsewhere and record.params == {**settings.model_dump(mode="json"), "run": run_folder.name}

@@ -189,7 +189,7 @@ def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep, 
         backend=backend.describe(),
         device=backend.device,
         precision=backend.precision,
-        recorded=f"{backend.recorded.source}, recorded {backend.recorded.place}".strip(", ") if backend.recorded else "",
+        recorded=", recorded ".join(filter(None, [backend.recorded.source, backend.recorded.place])) if backend.recorded else "",
         source=backend.recorded.source
         if backend.recorded
         else f"this run, profile {settings.profile}, order of batch sizes by seed {settings.seed}",

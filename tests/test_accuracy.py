@@ -6,6 +6,7 @@ import pytest
 
 from helpers import accuracy, dataset, files
 from helpers.backends import Backend, Recorded
+from helpers.errors import UserError
 from helpers.records import ReferenceAccuracy, Result
 
 
@@ -234,3 +235,9 @@ def test_what_a_simulator_answered_is_no_verdict():
 @pytest.mark.parametrize(("margin", "said"), [(1.0, "less than 1 point below"), (0.5, "less than 0.5 points below")])
 def test_a_margin_of_one_is_one_point(margin, said):
     assert said in accuracy.judge(result(49000, 50000), REFERENCE, margin)[1]
+
+
+def test_values_that_are_not_finite_get_no_accuracy():
+    answers = np.full((4, 6), np.nan, np.float32)
+    with pytest.raises(UserError, match="answers fp32 on none gives values that are not finite"):
+        accuracy.evaluate(Answers(), answers, 4)

@@ -447,11 +447,12 @@ def python_of_atc(convert, tmp_path):
 
 def test_a_python_with_numpy_2_is_named(python_of_atc, tmp_path):
     answers = 'case "$2" in *print*) echo 2.1.0;; *) echo "AttributeError: np.float_ was removed" >&2; exit 1;; esac'
-    assert python_of_atc(answers) == (
-        "atc failed on m_bs4.om (exit status 255): EC0010: Failed to import Python module [AttributeError: np.float_ was removed.]. "
-        f"EZ9999: Inner Error!; its {tmp_path}/py/python3 has numpy 2.1.0 and atc needs numpy < 2: "
-        "give another python3 as atc.atc_python."
+    said = python_of_atc(answers)
+    assert said.startswith(
+        "atc failed on m_bs4.om (exit status 255): EC0010: "
+        "Failed to import Python module [AttributeError: np.float_ was removed.]. Solution: "
     )
+    assert said.endswith(f"; its {tmp_path}/py/python3 has numpy 2.1.0 and atc needs numpy < 2: give another python3 as atc.atc_python.")
 
 
 def test_a_python_without_numpy_is_named(python_of_atc, tmp_path):
@@ -482,7 +483,7 @@ def test_a_python_that_has_all_is_not_accused(convert, monkeypatch):
 
 # failures
 
-EZ3003 = "EZ3003: No supported Ops kernel and engine are found for [AddDsl], optype [AddDsl]; see its log beside the artefacts"
+EZ3003 = "EZ3003: No supported Ops kernel and engine are found for [AddDsl], optype [AddDsl]."
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,20 @@ def test_images_without_labels_have_no_line(tmp_path):
     assert (write(tmp_path, labels=(2, -1, 1)) / "val_label.txt").read_text() == "a.JPEG 2\nc.png 1\n"
 
 
+def test_a_few_images_lie_apart_for_comparing_at_every_batch_size(tmp_path):
+    names = [f"{number:02d}.png" for number in range(20)]
+    folder = write(tmp_path, names=names, labels=[0] * 20)
+    assert sorted(path.name for path in (folder / "check").iterdir()) == [f"{number:02d}.bin" for number in range(16)]
+    assert len(list((folder / "bin").iterdir())) == 20
+
+
+def test_they_fill_the_largest_batch(tmp_path):
+    names = [f"{number:02d}.png" for number in range(20)]
+    folder = write(tmp_path, names=names, labels=[0] * 20, sizes=(1, 18))
+    assert len(list((folder / "check").iterdir())) == 18
+    assert (folder / "check" / "17.bin").read_bytes() == (folder / "bin" / "17.bin").read_bytes()
+
+
 # the other files
 
 
@@ -107,13 +121,14 @@ def test_a_kit_has_these_files_which_others_can_not_read(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.txt",
         "bin",
+        "check",
         "kit.json",
         "m_dynamicbs.onnx",
         "run.sh",
         "val_label.txt",
     ]
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
-    assert modes.pop("bin") == 0o750
+    assert (modes.pop("bin"), modes.pop("check")) == (0o750, 0o750)
     assert set(modes.values()) == {0o640}
 
 
@@ -132,8 +147,8 @@ def test_the_normalisation_of_aipp_is_in_the_kit(tmp_path):
 def test_the_list_of_nodes_in_fp32_is_in_the_kit(tmp_path):
     (tmp_path / "nodes.txt").write_text("Softmax_1\n")
     folder = write(tmp_path, {"keep_dtype": str(tmp_path / "nodes.txt")})
-    assert (folder / "keep_dtype.cfg").read_text() == "Softmax_1\n"
-    assert lines(folder)[0].endswith(" --log=error --keep_dtype=keep_dtype.cfg")
+    assert (folder / "nodes.txt").read_text() == "Softmax_1\n"
+    assert lines(folder)[0].endswith(" --log=error --keep_dtype=nodes.txt")
     assert str(tmp_path) not in (folder / "run.sh").read_text()
 
 
@@ -147,8 +162,24 @@ def test_a_kit_says_what_it_was_made_from(tmp_path):
         "batch_sizes": [1, 4, 8],
         "precision": "mixed",
         "aipp": False,
+        "preprocess": HOW.model_dump(mode="json"),
         "flags": ["--log=error", "--precision_mode=allow_mix_precision"],
+        "files": {},
     }
+
+
+def test_a_file_that_a_further_flag_names_is_in_the_kit_and_in_what_it_says(tmp_path):
+    (tmp_path / "mixlist.json").write_text("{}")
+    folder = write(tmp_path, {"extra": [f"--modify_mixlist={tmp_path}/mixlist.json"]})
+    assert (folder / "mixlist.json").read_text() == "{}"
+    assert lines(folder)[0].endswith(" --log=error --modify_mixlist=mixlist.json")
+    told = json.loads((folder / "kit.json").read_text())
+    assert told["files"] == {"mixlist.json": files.sha256(tmp_path / "mixlist.json")}
+    assert told["precision"] == "mixed"
+
+
+def test_a_folder_of_the_other_machine_stays_as_it_was_given(tmp_path):
+    assert lines(write(tmp_path, {"extra": ["--debug_dir=/var/log/atc"]}))[0].endswith(" --log=error --debug_dir=/var/log/atc")
 
 
 # the script
@@ -160,6 +191,7 @@ def test_each_batch_size_is_converted_and_measured(tmp_path):
         "convert m_bs4 --model=m_dynamicbs.onnx --framework=5 --output=m_bs4 --input_shape=input:4,3,2,2 --log=error",
         "for model in m_bs1 m_bs4; do",
         "bench answers_bs4 m_bs4 --input ./bin --batchsize 4",
+        "bench check_bs1 m_bs1 --input ./check --batchsize 1",
         'bench bs1 m_bs1 --loop "$LOOP" --batchsize 1',
         'bench bs4 m_bs4 --loop "$LOOP" --batchsize 4',
     ]
@@ -170,6 +202,8 @@ def test_the_batch_size_of_accuracy_is_converted_but_not_measured(tmp_path):
         "convert m_bs8 --model=m_dynamicbs.onnx --framework=5 --output=m_bs8 --input_shape=input:8,3,2,2 --log=error",
         "for model in m_bs1 m_bs2 m_bs8; do",
         "bench answers_bs8 m_bs8 --input ./bin --batchsize 8",
+        "bench check_bs1 m_bs1 --input ./check --batchsize 1",
+        "bench check_bs2 m_bs2 --input ./check --batchsize 2",
         'bench bs1 m_bs1 --loop "$LOOP" --batchsize 1',
         'bench bs2 m_bs2 --loop "$LOOP" --batchsize 2',
     ]
@@ -181,6 +215,7 @@ def test_gears_are_one_model_that_is_told_its_batch_size(tmp_path):
         "--dynamic_batch_size=1,4 --log=error",
         "for model in m_gears; do",
         "bench answers_bs4 m_gears --input ./bin --batchsize 4 --dymBatch 4",
+        "bench check_bs1 m_gears --input ./check --batchsize 1 --dymBatch 1",
         'bench bs1 m_gears --loop "$LOOP" --batchsize 1 --dymBatch 1',
         'bench bs4 m_gears --loop "$LOOP" --batchsize 4 --dymBatch 4',
     ]
@@ -209,7 +244,7 @@ def test_the_readme_has_the_command_that_makes_the_report(tmp_path):
     assert text.startswith("mine for an Ascend machine")
     assert "It converts m_dynamicbs.onnx for the chip in the machine, runs 3 images and batch sizes 1, 8, and" in text
     assert text.endswith(
-        "\n    python -m helpers.run params/p.yaml -p seed 3 -p backend replay -p provider_options '{results: results.tar.gz}'\n"
+        "\n    python -m helpers.run params/p.yaml -p seed 3 -p backend replay -p provider auto -p provider_options '{results: results.tar.gz}'\n"
     )
 
 
@@ -223,19 +258,19 @@ def test_of_a_refused_model_there_is_no_kit(tmp_path):
 
 
 def test_a_kit_that_does_not_fit_is_not_begun(tmp_path, monkeypatch):
-    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: SimpleNamespace(free=147))  # 3 images of 48 bytes and an ONNX file of 4
+    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: SimpleNamespace(free=291))  # 3 images of 48 bytes, twice, and an ONNX file of 4
     with pytest.raises(UserError, match="kit needs 0.0 GB, more than is free there: choose another folder or a subset"):
         write(tmp_path)
     assert list((tmp_path / "kit").iterdir()) == []
 
 
 def test_a_kit_may_take_all_that_is_free(tmp_path, monkeypatch):
-    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: SimpleNamespace(free=148))
+    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: SimpleNamespace(free=292))
     assert (write(tmp_path) / "run.sh").is_file()
 
 
 def test_with_aipp_a_quarter_of_the_space_is_enough(tmp_path, monkeypatch):
-    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: SimpleNamespace(free=40))
+    monkeypatch.setattr(kit.shutil, "disk_usage", lambda _: SimpleNamespace(free=76))
     assert (write(tmp_path, {"aipp": True}) / "run.sh").is_file()
 
 
@@ -254,12 +289,14 @@ def test_an_empty_folder_is(tmp_path):
 def test_images_and_results_of_an_older_kit_are_gone(tmp_path):
     folder = write(tmp_path)
     (folder / "bin" / "old.bin").write_text("")
+    (folder / "check" / "old.bin").write_text("")
     (folder / "results").mkdir()
     (folder / "results" / "soc.txt").write_text("Ascend310")
     (folder / "results.tar.gz").write_text("")
     shutil.rmtree(tmp_path / "run")
     write(tmp_path)
     assert sorted(path.name for path in (folder / "bin").iterdir()) == ["a.bin", "b.bin", "c.bin"]
+    assert not (folder / "check" / "old.bin").exists()
     assert not (folder / "results").exists()
     assert not (folder / "results.tar.gz").exists()
 

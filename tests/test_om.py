@@ -362,8 +362,7 @@ def test_the_command_in_the_record_names_no_folder(make, options):
 
 
 def test_the_command_in_the_record_names_no_folder_of_the_repository(make, monkeypatch, tmp_path):
-    for module in (atc, om):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(atc, "ROOT", tmp_path)
     (tmp_path / "keep.cfg").write_text("Softmax_1\n")
     assert "--keep_dtype=keep.cfg" in make(atc={"keep_dtype": "keep.cfg"})[0].command
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from helpers import parity
 from helpers.errors import UserError
@@ -120,3 +121,13 @@ def test_reduced_precision_is_judged_by_its_direction():
 def test_fewer_than_sixteen_images_are_refused():
     with pytest.raises(UserError, match="15 images are too few"):
         parity.compare("r", model, "c", model, IMAGES[:15], [1], True)
+
+
+def test_what_six_decimals_or_fp16_round_to_nought_does_not_make_another_model():
+    confident = softmax(40 * IMAGES.reshape(len(IMAGES), -1)[:, :10].astype(np.float64), axis=1).astype(np.float32)
+    rounded = np.round(confident, 6).astype(np.float32)
+    assert (rounded == 0).mean() > 0.2
+    names, place = {"reference": "r", "candidate": "text"}, np.arange(len(IMAGES))
+    check = parity.judge(names, len(IMAGES), confident, [(place, rounded)], exact=False)
+    assert check.passed, check.reason
+    assert not parity.judge(names, len(IMAGES), confident, [(place, np.roll(rounded, 1, axis=1))], exact=False).passed

@@ -1,5 +1,6 @@
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -150,3 +151,110 @@ def test_a_folder_that_can_not_be_written_is_one_sentence(tmp_path):
 def test_a_full_disk_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="No space left on device"), files.whole(tmp_path / "x"):
         open("/dev/full", "w").write("x" * 100_000)
+
+
+# the accelerator is part of what a result depends on
+
+
+@pytest.fixture
+def npu(monkeypatch):
+    """A machine with two NPUs; return what it says of itself, to be changed."""
+    told = {"soc": {0: "Ascend310P3", 1: "Ascend310P1"}, "driver": "23.0.0", "cann": "5.1.RC2"}
+    monkeypatch.setattr(steps.npu_smi, "chip", lambda device: SimpleNamespace(soc_version=told["soc"][device]))
+    monkeypatch.setattr(steps.npu_smi, "version", lambda: told["driver"])
+    monkeypatch.setattr(steps.atc, "cann_version", lambda: told["cann"])
+    return told
+
+
+def on(backend="ascend", provider="auto", **options):
+    return SimpleNamespace(backend=backend, provider=provider, provider_options=options)
+
+
+def test_an_npu_its_driver_and_its_toolkit_decide_a_result(npu):
+    assert steps._accelerator(Model, on()) == {"npu": "Ascend310P3", "npu_driver": "23.0.0", "cann": "5.1.RC2"}
+
+
+def test_the_chip_is_that_of_the_device(npu):
+    assert steps._accelerator(Model, on(device_id=1))["npu"] == "Ascend310P1"
+
+
+def test_onnx_runtime_on_an_npu_has_one_too(npu):
+    assert steps._accelerator(Model, on("onnxruntime", "CANNExecutionProvider"))["npu_driver"] == "23.0.0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [(Model, on("onnxruntime")), (Model, on("replay")), (Data, SimpleNamespace()), (records.Report, on())]
+)
+def test_what_runs_on_none_does_not_ask_for_it(kind, settings):
+    assert steps._accelerator(kind, settings) == {}
+
+
+@pytest.mark.parametrize(("fact", "value"), [("soc", {0: "Ascend310"}), ("driver", "24.1"), ("cann", "8.0.RC1")])
+def test_a_result_of_another_accelerator_is_not_current(tmp_path, npu, fact, value):
+    save(step_of(tmp_path))
+    settings = params.check(params.Convert, run=str(tmp_path / "run")).model_copy(update={"backend": "ascend"})
+    inputs = steps.load_inputs(Model, tmp_path / "run")
+    before = steps.fingerprint(Model, settings, inputs)
+    assert steps.fingerprint(Model, settings, inputs) == before
+    npu[fact] = value
+    assert steps.fingerprint(Model, settings, inputs) != before
+
+
+# what another machine made
+
+
+@pytest.fixture
+def brought(tmp_path, monkeypatch):
+    """The settings of a step whose record was made on another machine, with the run folder."""
+    step = step_of(tmp_path)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(steps.environment, "machine", lambda: {"cpu": "another", "memory_bytes": 1})
+        save(step)
+    return step.settings, tmp_path / "run"
+
+
+def test_what_another_machine_made_is_taken_as_it_is(brought):
+    assert steps.is_brought(Data, *brought)
+
+
+def test_not_where_its_files_did_not_come_along_whole(brought):
+    (brought[1] / "artefacts" / "tensors.npy").write_text("damaged")
+    assert not steps.is_brought(Data, *brought)
+
+
+def test_not_without_them(brought):
+    (brought[1] / "artefacts" / "manifest.csv").unlink()
+    assert not steps.is_brought(Data, *brought)
+
+
+def test_not_without_its_record(brought):
+    (brought[1] / "data.json").unlink()
+    assert not steps.is_brought(Data, *brought)
+
+
+def test_not_with_other_parameters(brought, tmp_path):
+    assert not steps.is_brought(Data, brought[0].model_copy(update={"seed": 1}), brought[1])
+
+
+def test_not_where_it_was_made_here(tmp_path):
+    step = step_of(tmp_path)
+    save(step)
+    assert not steps.is_brought(Data, step.settings, tmp_path / "run")
+
+
+def test_its_source_need_not_be_here(brought, tmp_path):
+    (tmp_path / "source" / "a.png").unlink()
+    assert steps.is_brought(Data, *brought)
+
+
+def test_not_where_its_inputs_were_not_made_from_each_other(brought, tmp_path, monkeypatch):
+    settings = params.check(params.Accuracy, run=str(brought[1]))
+    monkeypatch.setattr(steps.environment, "machine", lambda: {"cpu": "another", "memory_bytes": 1})
+    steps.Step(Model, params.check(params.Convert, run=str(brought[1]))).save(
+        name="m", classes=2, random_weights=True, stages=[], checks=[]
+    )
+    steps.Step(records.Accuracy, settings).save(images=1, results=[], reference=None, comparisons=[], verdict="NONE", sentence="")
+    monkeypatch.undo()
+    assert steps.is_brought(records.Accuracy, settings, brought[1])
+    save(step_of(tmp_path, seed=5))
+    assert not steps.is_brought(records.Accuracy, settings, brought[1])

@@ -45,7 +45,8 @@ def kit(results, soc="Ascend310P3", **told):
     data, model = run_of(results.parent / "same")
     identity = {
         "schema": 1, "manifest_sha256": data.manifest_sha256, "tensors_sha256": data.tensors_sha256, "onnx_sha256": model.stages[0].sha256,
-        "batch_sizes": [8], "precision": "fp16", "aipp": False, "flags": [],
+        "batch_sizes": [8], "precision": "fp16", "aipp": False, "flags": [], "files": {},
+        "preprocess": data.preprocess.model_dump(mode="json"),
     }  # fmt: skip
     write(results / "kit.json", {**identity, **told})
     write(results / "soc.txt", f"{soc}\n")
@@ -267,10 +268,16 @@ def test_a_real_device_is_not_called_simulated(results):
     assert load(results).simulated is False
 
 
-@pytest.mark.parametrize("stated", ["auto", "fp32"])
+@pytest.mark.parametrize("stated", ["auto", "fp16"])
 def test_the_precision_is_the_kits(results, stated):
     kit(results)
     assert load(results, stated).precision == "fp16"
+
+
+def test_another_precision_than_the_kits_is_refused(results):
+    kit(results)
+    with pytest.raises(UserError, match="precision fp32 was asked for, but the kit made fp16: say auto"):
+        load(results, "fp32")
 
 
 def test_by_hand_the_precision_is_the_one_that_was_stated(results):

@@ -4,7 +4,9 @@ import numpy as np
 
 from helpers import params, progress, sweep, timing
 from helpers.backends import Backend
+from helpers.records import Measured, Row
 
+FIGURE = Measured(images_per_second=10.0, interval_fps=None, latency_ms=None, blocks=1, calls=None)
 IMAGES = np.zeros((8, 3), np.float32)
 FAST = timing.Profile(blocks=3, seconds=0.0, warm_up_seconds=0.01, limit_seconds=5.0, block_seconds=0.0)
 
@@ -73,3 +75,12 @@ def test_what_takes_longer_than_a_minute_is_announced(capsys):
     assert capsys.readouterr().out == ""
     progress.announce("comparing", 150)
     assert capsys.readouterr().out == "comparing: about 2 minutes\n"
+
+
+def test_recorded_times_without_answers_are_tied_to_no_model():
+    rows = [Row(batch=batch, regions={"compute": FIGURE}) for batch in (1, 8)] + [Row(batch=16, regions={})]
+    recorded = SimpleNamespace(recorded=True, identity="recorded fp16 on x")
+    model = SimpleNamespace(checks=[SimpleNamespace(candidate="recorded fp16 on x", batch=8)])
+    assert sweep._unproven(recorded, model, rows) == "no answers were recorded at batch size 1 to compare"
+    assert sweep._unproven(recorded, model, rows[1:]) == ""
+    assert sweep._unproven(SimpleNamespace(recorded=None), model, rows) == ""

@@ -104,8 +104,35 @@ def test_a_figure_too_noisy_to_bound_is_inconclusive():
     judged = judge({1: 500}, {1: 100}, half=0)
     assert judged.verdict == "INCONCLUSIVE"
     assert judged.ratios[0].interval is None
-    assert judged.ratios[0].remark == "too noisy for an interval"
+    assert judged.ratios[0].remark == "no interval: too noisy, or too few times"
 
 
 def test_without_a_baseline_there_is_no_verdict():
     assert verdict.judge([series("candidate", {1: 100})], "auto", 5).verdict == "NONE"
+
+
+@pytest.mark.parametrize(
+    ("update", "said"),
+    [
+        ({"kind": "simulated"}, "a simulator made the figures, so this is no verdict"),
+        (
+            {"unproven": "no answers were recorded at batch size 1 to compare"},
+            "no answers were recorded at batch size 1 to compare, so this",
+        ),
+    ],
+)
+def test_a_simulator_and_times_without_answers_get_no_verdict_whatever_the_gate(update, said):
+    candidate = series("candidate", {1: 200}).model_copy(update=update)
+    judged = verdict.judge([candidate, series("baseline", {1: 100})], "best", 5)
+    assert (judged.gate, judged.verdict, judged.ratios[0].verdict) == ("none", "NONE", "NONE")
+    assert said in judged.sentence
+
+
+def test_two_devices_of_which_neither_is_stated_are_not_the_same_kind():
+    candidate = series("candidate", {1: 200}, kind="replayed", device="not stated")
+    assert verdict.judge([candidate, series("baseline", {1: 100}, kind="published", device="not stated")], "auto", 5).gate == "none"
+
+
+def test_a_recording_is_not_judged_against_this_machine():
+    candidate = series("candidate", {1: 200}, kind="replayed", device="npu")
+    assert verdict.judge([candidate, series("baseline", {1: 100}, device="npu")], "auto", 5).gate == "none"

@@ -23,7 +23,10 @@ from helpers.errors import UserError
 
 SUCCESS = "ATC run success"
 PRECISIONS = {"": "fp16", "force_fp16": "fp16", "fp16": "fp16", "must_keep_origin_dtype": "fp32", "origin": "fp32"}  # any other mixes
-CODED = re.compile(r"^\s*\[?(?:E[A-Z]?\d{4,5}\b|ERROR).*(?:\n[ \t]+\S.*)*", re.MULTILINE)  # with the indented lines that explain it
+# a vendor's line with its code, and the indented lines that explain it
+CODED = re.compile(
+    r"^\s*\[?(?:E[A-Z]?\d{4,5}\b|ERROR).*(?:\n[ \t]+(?!TraceBack)\S.*)*", re.MULTILINE
+)  # with the indented lines that explain it
 OWN_FLAGS = ("model", "framework", "output", "input_shape", "dynamic_batch_size", "insert_op_conf", "soc_version")
 SET_ENV = "source /usr/local/Ascend/ascend-toolkit/set_env.sh (from CANN 8.5 on: /usr/local/Ascend/cann-<version>/set_env.sh)"
 

@@ -1,6 +1,5 @@
 """The other way to a device: a kit for a machine with nothing but CANN and ais_bench."""
 
-import re
 import shlex
 import shutil
 from pathlib import Path
@@ -18,6 +17,7 @@ from helpers.tensors import Tensors
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "kit"
 CHUNK = 64  # images held in memory while they are written
+OWN = ("run.sh", "README.txt", "val_label.txt", "aipp.cfg", "results.tar.gz", IDENTITY)
 
 
 def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Convert, again: str) -> int:
@@ -51,7 +51,11 @@ def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Conve
     (kit / "val_label.txt").write_text(text)
     if settings.atc.aipp:
         (kit / "aipp.cfg").write_text(om.aipp_config(data.preprocess))
+    taken = [*OWN, Path(onnx.file).name]
     for path in settings.atc.files():
+        if path.name in taken:
+            raise UserError(f"atc names two files called {path.name}, or one that a kit has itself: rename it.")
+        taken.append(path.name)
         shutil.copyfile(path, kit / path.name)
     (kit / IDENTITY).write_text(_identity(data, onnx, settings).model_dump_json(indent=1, by_alias=True) + "\n")
     _write_scripts(kit, onnx, model.name, len(tensors), settings, again)
@@ -83,7 +87,8 @@ def _identity(data: Data, onnx: Stage, settings: Convert) -> Identity:
 def flags(options: atc.Atc) -> list[str]:
     """Return atc's flags with the files that they name as they lie in a kit; the chip is the script's to find."""
     given = options.flags("", Path("aipp.cfg") if options.aipp else None)
-    return [re.sub(r"=/.*/", "=", flag) for flag in given]
+    names = {f"={path}": f"={path.name}" for path in options.files()}
+    return [next((flag.replace(path, name) for path, name in names.items() if flag.endswith(path)), flag) for flag in given]
 
 
 def _write_scripts(kit: Path, onnx: Stage, name: str, images: int, settings: Convert, again: str) -> None:

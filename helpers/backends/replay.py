@@ -36,6 +36,8 @@ class Backend(backends.Backend):
         if not recording.timings and not recording.answers:
             raise UserError(f"{source.name} holds nothing that ais_bench wrote: neither summaries, logs nor answers.")
         self.provider = soc or "a device"
+        if told and target.precision not in ("auto", told.precision):
+            raise UserError(f"precision {target.precision} was asked for, but the kit made {told.precision}: say auto.")
         stated = target.precision if target.precision != "auto" else "precision not stated"
         self.precision = told.precision if told else stated
         self.simulated = recording.simulated

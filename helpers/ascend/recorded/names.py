@@ -7,9 +7,9 @@ BATCH = re.compile(r"(?<![A-Za-z])bs[_-]?([1-9]\d*)", re.I)
 
 
 def named_batch(name: str) -> int | None:
-    """Return 8 for conformer_base_bs8.om, None for a name without batch size."""
-    found = BATCH.search(name)
-    return int(found[1]) if found else None
+    """Return 8 for conformer_base_bs8.om, the last where there are several, None for a name without batch size."""
+    found = BATCH.findall(name)
+    return int(found[-1]) if found else None
 
 
 def images_by_result(stems: list[str]) -> dict[str, str]:
