@@ -244,7 +244,8 @@ def test_the_readme_has_the_command_that_makes_the_report(tmp_path):
     assert text.startswith("mine for an Ascend machine")
     assert "It converts m_dynamicbs.onnx for the chip in the machine, runs 3 images and batch sizes 1, 8, and" in text
     assert text.endswith(
-        "\n    python -m helpers.run params/p.yaml -p seed 3 -p backend replay -p provider auto -p provider_options '{results: results.tar.gz}'\n"
+        "\n    python -m helpers.run params/p.yaml -p seed 3"
+        " -p backend replay -p provider auto -p provider_options '{results: results.tar.gz}'\n"
     )
 
 

@@ -13,7 +13,7 @@ from helpers.errors import UserError
 from helpers.formats import counted
 
 ONLY_MEAN = "Only the mean was recorded, hence the throughput has no interval."
-SEVERAL_THREADS = "Executes ran at once in several threads, hence there is no time of a single one and the mean is not one thread's."
+SEVERAL_THREADS = "Several threads executed at once: the time of one execution is not known, and the mean is over all threads."
 
 
 @dataclass(frozen=True)
