@@ -13,7 +13,7 @@ from helpers.errors import UserError
 from helpers.formats import counted
 
 ONLY_MEAN = "Only the mean was recorded, hence the throughput has no interval."
-SEVERAL_THREADS = "Several threads executed at once: the time of one execution is not known, and the mean is over all threads."
+SEVERAL_THREADS = "With several threads at once the time of one execution is not known, and the mean is over all of them."
 
 
 @dataclass(frozen=True)
