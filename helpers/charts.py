@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import textwrap
 from collections.abc import Iterator, Sequence
 
 import matplotlib
@@ -47,7 +48,7 @@ def fps(sweep: Sweep) -> Figure:
         axes.set_ylabel("images per second")
         axes.grid(axis="y", color="#dddddd")
         axes.spines[["top", "right"]].set_visible(False)
-        canvas.suptitle(title, x=0.01, ha="left", fontsize=13, fontweight="bold")
+        canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
         axes.set_title(f"{sweep.region} time, {candidate.device}, {candidate.precision}", loc="left", fontsize=9, color="#555555")
         svg = _svg(canvas)
     alt = (
