@@ -241,3 +241,8 @@ def test_values_that_are_not_finite_get_no_accuracy():
     answers = np.full((4, 6), np.nan, np.float32)
     with pytest.raises(UserError, match="answers fp32 on none gives values that are not finite"):
         accuracy.evaluate(Answers(), answers, 4)
+
+
+def test_the_guides_result_file_of_a_simulator_says_so(tmp_path):
+    accuracy.write_guide_result(tmp_path / "acc_result.json", np.array([1, 2]), 2, 10, simulated=True)
+    assert json.loads((tmp_path / "acc_result.json").read_text())["title"] == "Overall statistical evaluation (simulated device)"

@@ -213,3 +213,11 @@ def test_a_table_without_chips_is_told(answers):
     answers({"info": "\n".join(PRO.splitlines()[:6])})
     with pytest.raises(UserError, match="npu-smi info lists no chip"):
         npu_smi.chips()
+
+
+def test_devices_that_are_made_visible_are_counted_anew(answers, monkeypatch):
+    answers({"info": DUO, "info -m": MAPPING})
+    monkeypatch.setenv("ASCEND_RT_VISIBLE_DEVICES", "1")
+    assert npu_smi.chip(0).chip_id == 1
+    with pytest.raises(UserError, match="there is no device 1, npu-smi lists 0"):
+        npu_smi.chip(1)

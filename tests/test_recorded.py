@@ -469,3 +469,11 @@ def test_divided_inputs_are_put_together(tmp_path):
 def test_a_simulated_device_is_told(tmp_path, name, content, simulated):
     write(tmp_path / name, content)
     assert read(tmp_path).simulated is simulated
+
+
+def test_the_summary_beside_the_folder_that_was_given_is_read(tmp_path):
+    """The guide's postprocessing takes the inner folder; a simulator must be known from there too."""
+    write(tmp_path / "2024_01_01-00_00_00_summary.json", summary(simulated=True))
+    write(tmp_path / "2024_01_01-00_00_00" / f"{STEMS[0]}_0.bin", of(0.9))
+    found = read(tmp_path / "2024_01_01-00_00_00")
+    assert (found.simulated, found.timings[0].batch, found.answers[0].batch) == (True, 8, 8)

@@ -351,3 +351,10 @@ def test_a_series_that_a_simulator_made_is_called_simulated(results, monkeypatch
 def test_a_refused_recording_has_no_row(results, monkeypatch):
     answer(results, a=A, b=B, c=C)
     assert [row.error[:17] for row in measure(results, monkeypatch).rows] == ["refused: recorded"] * 2
+
+
+def test_several_measurements_at_one_batch_size_are_told(results):
+    write(results / "bs8_again_summary.json", summary(mean=64.0))
+    recorded = load(results).recorded
+    assert [row.batch for row in recorded.rows] == [8]
+    assert "Several measurements were recorded at batch size 8: the last by name counts." in recorded.remarks
