@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from helpers import ROOT, sources, strict_yaml
-from helpers.ascend.atc import Atc
+from helpers.ascend.atc_options import Atc
 from helpers.errors import ParameterError
 from helpers.preprocess import Preprocess
 

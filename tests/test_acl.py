@@ -18,7 +18,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from helpers import ROOT, backends, export, files, params
-from helpers.ascend import HANG_LOGS, atc, om
+from helpers.ascend import HANG_LOGS, atc, atc_options, om
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.preprocess import Preprocess, to_tensor
@@ -53,7 +53,7 @@ def models(tmp_path_factory) -> Path:
         ("aipp", "m", [4], ["--insert_op_conf=aipp.cfg"]),
         ("two", "two", [1], []),
     ):
-        flags = [*atc.Atc().flags("Ascend310P3", None), *extra]
+        flags = [*atc_options.Atc().flags("Ascend310P3", None), *extra]
         command = atc.command(folder / f"{source}.onnx", folder / f"{name}.om", (3, 8, 8), batches, flags)
         subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
     (folder / "cut.om").write_bytes((folder / "bs4.om").read_bytes()[:-1])

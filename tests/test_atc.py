@@ -12,7 +12,7 @@ import pytest
 
 from helpers import export, files, params
 from helpers.ascend import atc
-from helpers.ascend.atc import Atc
+from helpers.ascend.atc_options import Atc
 from helpers.errors import ParameterError, UserError
 from tests.models import write_onnx
 

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 from helpers import export, files, params
-from helpers.ascend import atc, om
+from helpers.ascend import atc, atc_options, om
 from helpers.ascend.om import Plan
 from helpers.elements import Group, Sentence
 from helpers.errors import UserError
@@ -362,7 +362,7 @@ def test_the_command_in_the_record_names_no_folder(make, options):
 
 
 def test_the_command_in_the_record_names_no_folder_of_the_repository(make, monkeypatch, tmp_path):
-    monkeypatch.setattr(atc, "ROOT", tmp_path)
+    monkeypatch.setattr(atc_options, "ROOT", tmp_path)
     (tmp_path / "keep.cfg").write_text("Softmax_1\n")
     assert "--keep_dtype=keep.cfg" in make(atc={"keep_dtype": "keep.cfg"})[0].command
 

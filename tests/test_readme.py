@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from helpers import ROOT, params
-from helpers.ascend.atc import Atc
+from helpers.ascend.atc_options import Atc
 from helpers.params import STEPS, Run
 from helpers.preprocess import Preprocess
 from helpers.run import main

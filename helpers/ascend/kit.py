@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from helpers import dataset, files, parity
 from helpers.ascend import atc, bin_files, om
+from helpers.ascend.atc_options import Atc
 from helpers.ascend.kit_results import IDENTITY, Identity
 from helpers.errors import UserError
 from helpers.params import Convert
@@ -84,7 +85,7 @@ def _identity(data: Data, onnx: Stage, settings: Convert) -> Identity:
     )
 
 
-def flags(options: atc.Atc) -> list[str]:
+def flags(options: Atc) -> list[str]:
     """Return atc's flags with the files that they name as they lie in a kit; the chip is the script's to find."""
     given = options.flags("", Path("aipp.cfg") if options.aipp else None)
     names = {f"={path}": f"={path.name}" for path in options.files()}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from helpers import files
 from helpers.ascend import atc, npu_smi
+from helpers.ascend.atc_options import Atc
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.errors import UserError
 from helpers.formats import size
@@ -126,7 +127,7 @@ def in_words(stages: list[Stage]) -> Group:
     return Group([Table(headers, rows), commands, Sentence(saved) if aipp else None])
 
 
-def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: atc.Atc, how: Preprocess) -> Stage:
+def _make(plan: Plan, artefacts: Path, onnx: Stage, soc: str, options: Atc, how: Preprocess) -> Stage:
     """Return the stage of one model, converted now or before."""
     config = artefacts / "aipp.cfg" if plan.aipp else None
     if config:

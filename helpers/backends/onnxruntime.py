@@ -6,7 +6,8 @@ import numpy as np
 import onnxruntime
 
 from helpers import backends
-from helpers.ascend import atc
+from helpers.ascend.atc import SET_ENV
+from helpers.ascend.atc_options import PRECISIONS
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Model
@@ -71,7 +72,7 @@ def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
         reason = str(error).strip().splitlines()[0].rstrip(".")[:300]
         raise UserError(f"ONNX Runtime can't load {file.name} with {provider}: {reason}.") from error
     if loaded.get_providers()[0] != provider:
-        lacks = f"{atc.SET_ENV} first" if provider == CANN else "see what its installation lacks"
+        lacks = f"{SET_ENV} first" if provider == CANN else "see what its installation lacks"
         raise UserError(f"{provider} was asked for but {loaded.get_providers()[0]} runs: {lacks}.")
     return loaded
 
@@ -94,4 +95,4 @@ def _check_cann(target: Target) -> None:
 
 def _cann_precision(target: Target) -> str:
     """Return what CANN computes in; as with atc, its own default is fp16."""
-    return atc.PRECISIONS.get(str(target.provider_options.get("precision_mode", "")), "mixed")
+    return PRECISIONS.get(str(target.provider_options.get("precision_mode", "")), "mixed")
