@@ -43,7 +43,7 @@ class Backend(backends.Backend):
         self.simulated = recording.simulated
         named = target.provider_options.get("device") or soc.replace("Ascend", "Ascend ") or "not stated"
         self.device = backends.device_name(str(named), self.simulated)
-        self.recorded = _recorded(recording, stems, model.classes, source.name, kit_results.place(found), bool(told))
+        self.recorded = _recorded(recording, stems, source.name, kit_results.place(found), bool(told))
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         raise UserError("recorded results hold no answers to other images: measure on the device itself with backend ascend.")
@@ -63,7 +63,7 @@ class Backend(backends.Backend):
         return "recorded"
 
 
-def _recorded(recording: recorded.Recording, stems: list[str], classes: int, source: str, place: str, from_kit: bool) -> backends.Recorded:
+def _recorded(recording: recorded.Recording, stems: list[str], source: str, place: str, from_kit: bool) -> backends.Recorded:
     """Return a recording as this run's rows and answers; of several sets at one batch size the most complete counts."""
     place_of, remarks, answers = {stem: index for index, stem in enumerate(stems)}, [], {}
     for one in sorted(recording.answers, key=lambda one: len(one.probabilities)):  # the most complete at a batch size comes last
