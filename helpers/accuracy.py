@@ -75,19 +75,12 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
             "precision": backend.precision,
             "simulated": backend.simulated,
         }
+        described["remarks"] = backend.recorded.remarks if backend.recorded else []
         reason = _why_not(backend, data, model, step.settings.batch_size)
         if reason:
             unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-            remarks = backend.recorded.remarks if backend.recorded else []
-            return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0, remarks=remarks)
-        if backend.recorded:
-            image, answers = backend.recorded.answers[backend.recorded.batch]
-            classes, probabilities = top_k(answers)
-        else:
-            image = np.arange(len(labels), dtype=np.int32)
-            tensors = Tensors.of(folder, data)
-            classes, probabilities = evaluate(backend, tensors.prepared(backend.expects(tensors.how)), step.settings.batch_size)
-        remarks = backend.recorded.remarks if backend.recorded else []
+            return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
+        image, classes, probabilities = _best(backend, folder, data, step.settings.batch_size)
     with files.whole(scores) as temporary:
         np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
     right = hits(classes, labels[image])
@@ -104,8 +97,17 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
         reason="",
         seconds=time.perf_counter() - started,
         images=len(image),
-        remarks=remarks,
     )
+
+
+def _best(backend: Backend, folder: Path, data: Data, batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (indices int32 [M] of the images that have an answer, their classes [M, 5], probabilities [M, 5])."""
+    if backend.recorded:
+        image, answers = backend.recorded.answers[backend.recorded.batch]
+        return image, *top_k(answers)
+    tensors = Tensors.of(folder, data)
+    image = np.arange(len(tensors), dtype=np.int32)
+    return image, *evaluate(backend, tensors.prepared(backend.expects(tensors.how)), batch_size)
 
 
 def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str | None:

@@ -47,12 +47,13 @@ def run_of(folder, labels=(2, 0, 1), names=NAMES, how=HOW, checks=(), classes=3)
     return data, model
 
 
-def write(tmp_path, atc=None, sizes=(1, 4), batch_size=4, again="params/p.yaml -p seed 3", **values):
+def write(tmp_path, atc=None, sizes=(1, 4), batch_size=4, again="params/p.yaml -p seed 3", folder=None, **values):
     """Write a kit of a new run and return its folder."""
+    folder = folder or tmp_path / "kit"
     data, model = run_of(tmp_path / "run", **values)
     settings = params.check(Convert, batch_sizes=list(sizes), batch_size=batch_size, atc=atc or {})
-    kit.write(tmp_path / "kit", tmp_path / "run", data, model, settings, again)
-    return tmp_path / "kit"
+    kit.write(folder, tmp_path / "run", data, model, settings, again)
+    return folder
 
 
 def lines(folder):
@@ -311,3 +312,19 @@ def test_for_a_kit_all_that_is_of_the_device_is_left_out(tmp_path):
     settings = params.read(path, run.AWAY, run.NAMES[:2])
     assert (settings.backend, settings.provider, settings.precision, settings.provider_options) == ("onnxruntime", "auto", "auto", {})
     run.backends.check(settings)
+
+
+def test_a_kit_that_could_not_be_finished_can_not_be_run_and_its_folder_can_be_used_again(tmp_path, monkeypatch):
+    folder = write(tmp_path)
+    monkeypatch.setattr(kit, "CHUNK", 0)  # range() refuses it, in the place of a full disk
+    with pytest.raises(ValueError, match="must not be zero"):
+        write(tmp_path / "again", folder=folder)
+    assert not (folder / "run.sh").exists()
+    kit.check_folder(folder)
+
+
+def test_two_named_files_of_one_name_are_refused_before_anything_large_is_written(tmp_path):
+    (tmp_path / "run.sh").write_text("a file of the user's")
+    with pytest.raises(UserError, match="atc names two files called run.sh, or one that a kit has itself: rename it"):
+        write(tmp_path, atc={"keep_dtype": str(tmp_path / "run.sh")})
+    assert not (tmp_path / "kit" / "bin").exists()

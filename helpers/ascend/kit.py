@@ -34,13 +34,10 @@ def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Conve
     if settings.atc.aipp:
         tensors = tensors.prepared(om.pixels(tensors.how))
     files.make_folder(kit)
-    for stale in ("bin", "check", "results", "results.tar.gz"):  # of another kit, perhaps for other images
-        path = kit / stale
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     few = min(len(tensors), max(parity.IMAGES, *settings.batch_sizes))  # to compare at every batch size, filling the largest
-    needed = tensors[:1].nbytes * (len(tensors) + few) + onnx.bytes
-    if needed > shutil.disk_usage(kit).free:
-        raise UserError(f"{kit} needs {needed / 1e9:.1f} GB, more than is free there: choose another folder or a subset.")
+    _make_room(kit, tensors[:1].nbytes * (len(tensors) + few) + onnx.bytes)
+    (kit / IDENTITY).write_text(_identity(data, onnx, settings).model_dump_json(indent=1, by_alias=True) + "\n")  # now it is a kit's folder
+    _copy_named(kit, settings.atc, taken=[*OWN, Path(onnx.file).name])
     manifest = dataset.load(run_folder / data.manifest)
     stems = bin_files.stems(manifest.names)
     starts = tqdm(range(0, len(tensors), CHUNK), desc="write .bin", unit="batch")
@@ -52,17 +49,28 @@ def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Conve
     (kit / "val_label.txt").write_text(text)
     if settings.atc.aipp:
         (kit / "aipp.cfg").write_text(om.aipp_config(data.preprocess))
-    taken = [*OWN, Path(onnx.file).name]
-    for path in settings.atc.files():
+    _write_scripts(kit, onnx, model.name, len(tensors), settings, again)  # last: without them it can't be run
+    for path in kit.rglob("*"):
+        path.chmod(0o750 if path.is_dir() else 0o640)
+    return sum(path.stat().st_size for path in kit.rglob("*") if path.is_file())
+
+
+def _make_room(kit: Path, needed: int) -> None:
+    """Remove what another kit left, perhaps for other images; UserError when there is not enough space."""
+    for stale in ("run.sh", "bin", "check", "results", "results.tar.gz"):
+        path = kit / stale
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    if needed > shutil.disk_usage(kit).free:
+        raise UserError(f"{kit} needs {needed / 1e9:.1f} GB, more than is free there: choose another folder or a subset.")
+
+
+def _copy_named(kit: Path, options: Atc, taken: list[str]) -> None:
+    """Copy the files that atc's flags name; two of one name are a UserError."""
+    for path in options.files():
         if path.name in taken:
             raise UserError(f"atc names two files called {path.name}, or one that a kit has itself: rename it.")
         taken.append(path.name)
         shutil.copyfile(path, kit / path.name)
-    (kit / IDENTITY).write_text(_identity(data, onnx, settings).model_dump_json(indent=1, by_alias=True) + "\n")
-    _write_scripts(kit, onnx, model.name, len(tensors), settings, again)
-    for path in kit.rglob("*"):
-        path.chmod(0o750 if path.is_dir() else 0o640)
-    return sum(path.stat().st_size for path in kit.rglob("*") if path.is_file())
 
 
 def check_folder(kit: Path) -> None:
