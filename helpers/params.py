@@ -22,8 +22,13 @@ from helpers.preprocess import Preprocess
 BASELINES = ROOT / "params" / "baselines"
 LIVE = ("torch", "onnxruntime", "openvino")  # backends that can be measured beside the candidate
 BackendName = Literal["onnxruntime", "openvino", "torch", "ascend", "replay", "null"]
-Precision = Literal["auto", "fp32", "bf16", "fp16", "mixed"]
-PRECISIONS = {"onnxruntime": ("fp32",), "torch": ("fp32",), "null": ("fp32",), "openvino": ("fp32", "bf16")}  # others have all
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8", "mixed"]
+PRECISIONS = {  # others have all
+    "onnxruntime": ("fp32",),
+    "torch": ("fp32", "bf16", "fp16"),
+    "null": ("fp32",),
+    "openvino": ("fp32", "bf16", "int8"),
+}
 MODULES = {"ascend": "aclruntime", "replay": "numpy", "null": "numpy"}  # where a backend needs another module than its own name
 HOW_TO_INSTALL = {"ascend": "fetch the vendor's wheel (docs/ascend.md) or use --kit", "torch": "pip install -e '.[convert]'"}
 
@@ -121,10 +126,11 @@ class Target(Settings):
         return [sources.existing("provider_options.results", self.provider_options["results"])] if self.backend == "replay" else []
 
 
-class Baselined(Settings):
-    """What the candidate is held against."""
+class Compared(Settings):
+    """What stands beside the candidate: what it is held against, and other configurations that could be used instead."""
 
     baseline: Baseline = "torch"
+    options: list[Target] = []
 
     def live_baseline(self, threads: int) -> Target | None:
         """Return what is measured beside the candidate, None when the baseline is published or there is none."""
@@ -159,7 +165,7 @@ class PrepareData(Settings):
         return images + ([sources.existing("labels", self.labels)] if self.labels else []) + sources.model_files(self.model)
 
 
-class Convert(Target, Baselined):
+class Convert(Target, Compared):
     """Parameters of 2_convert."""
 
     run: RunName = "dev"
@@ -187,17 +193,19 @@ class Accuracy(Target):
     """Parameters of 3_accuracy."""
 
     run: RunName = "dev"
+    options: list[Target] = []
     batch_size: BatchSize = 64
     reference: Annotated[Reference | None, BeforeValidator(lambda value: value or None)] = None
     margin_points: Annotated[float, Field(gt=0)] = 0.5
 
 
-class BatchSweep(Target, Baselined):
+class BatchSweep(Target, Compared):
     """Parameters of 4_batch_sweep."""
 
     run: RunName = "dev"
     batch_sizes: BatchSizes = [1, 4, 8, 16, 32, 64]
-    profile: Literal["quick", "standard"] = "quick"
+    profile: Literal["quick", "standard", "official"] = "quick"
+    referee: bool = False
     gate: Literal["auto", "none", "rows", "geomean", "best"] = "auto"
     tolerance_pct: Annotated[float, Field(ge=0, lt=100)] = 5.0
     seed: Annotated[int, Field(ge=0)] = 0

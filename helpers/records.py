@@ -217,6 +217,7 @@ class Accuracy(Record):
 
 
 class Latency(Body):
+    mean: float | None = None  # of every call: what ais_bench divides by
     p50: float
     p90: float | None  # from 64 calls
     p99: float | None  # from 459 calls
@@ -251,15 +252,55 @@ class Telemetry(Body):
     frequency_mhz: float | None
 
 
+class Noise(Body):
+    """How steady a point was; shares in percent, None where this machine does not tell."""
+
+    verdict: Literal["STABLE", "NOISY", "UNSTABLE"]
+    reasons: list[str]
+    variation_pct: float  # coefficient of variation of the blocks
+    iqr_pct: float  # interquartile range over the median
+    windows_pct: float  # the last three windows, the slowest over the fastest less one
+    drift_pct: float  # last third of the blocks against the first
+    outliers: int  # counted, never deleted
+    sentinel_pct: float | None = None  # a fixed workload after the point against before it
+    clock_pct: float | None = None  # the processor's frequency, the end against the beginning
+    throttled: bool | None = None
+    others_pct: float | None = None  # CPU time of other processes and of the hypervisor, of all cores
+
+
+class Energy(Body):
+    """What a counter says of the energy while one backend ran alone."""
+
+    counter: str  # which, and what it covers
+    joules_per_image: float  # what the machine takes idle is subtracted
+    idle_w: float
+    mean_w: float  # nothing subtracted
+    seconds: float
+    images: int
+    interval_seconds: float  # how often the counter is renewed
+
+
+class WarmUp(Body):
+    calls: int
+    seconds: float
+    settled: bool  # the last three windows agreed
+
+
 class Row(Body):
     batch: int
     regions: dict[Region, Measured]
     load_seconds: float | None = None
+    compile_seconds: float | None = None  # part of getting ready that is neither loading nor the first call
     first_call_ms: float | None = None  # the first call after loading, at the smallest batch size or, where each has its model, this
+    warm_up: WarmUp | None = None
+    ratio_interval: Interval | None = None  # 95 %, of the ratio to the baseline measured beside it, from paired blocks
+    cores_busy: float | None = None  # CPU time over wall time while its blocks ran
     copies: Copies | None = None
     telemetry: Telemetry | None = None
-    peak_memory_bytes: int | None = None
-    noise: str | None = None
+    peak_memory_bytes: int | None = None  # resident, of its process: runtime, weights and the images that are rotated included
+    peak_device_memory_bytes: int | None = None
+    energy: Energy | None = None  # None: no counter
+    noise: Noise | None = None
     remark: str | None = None  # what must be known of how it was measured
     error: str | None = None
 
@@ -285,12 +326,28 @@ class Ratio(Body):
     remark: str = ""
 
 
+class Refereed(Body):
+    """What MLPerf LoadGen says of the candidate, beside what we say of the same calls."""
+
+    scenario: Literal["SingleStream", "Offline"]
+    batch: int
+    images_per_second: float
+    ours: float  # images per second of the calls measured beside it
+    disagreement_pct: float
+    interval_pct: Interval | None
+    pairs: int
+    latency_p90_ms: float | None  # SingleStream: its own metric
+
+
 class Sweep(Record):
     STEP = "4_batch_sweep"
     INPUTS = (Data, Model)
     PACKAGES = ("torch", *RUNTIMES, "numpy", "scipy")
 
     series: list[Series]
+    blocks_file: str | None = None  # every block's time
+    blocks_sha256: str | None = None
+    referee: list[Refereed] = []
     region: Region
     ratios: list[Ratio]
     geomean_ratio: float | None
@@ -298,6 +355,9 @@ class Sweep(Record):
     gate: Literal["none", "rows", "geomean", "best"]
     verdict: Verdict
     sentence: str
+
+    def artefacts(self) -> dict[str, str]:
+        return {self.blocks_file: self.blocks_sha256} if self.blocks_file else {}
 
     def one(self, role: str) -> Series | None:
         """Return the series of a role, None when there is none."""

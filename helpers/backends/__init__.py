@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -55,6 +55,8 @@ class Backend(ABC):
     simulated: bool = False
     computes: bool = True  # False: its answers mean nothing
     times: Times | None = None  # the parts of the last call, where it has parts
+    compile_seconds: float | None = None  # of loading and the first call at a batch size, what a compiler took
+    requests: int = 1  # calls in flight at once: from 2 on `flood` is timed instead of single calls
     loads_each_batch: bool = False  # every batch size has a model of its own
     recorded: Recorded | None = None  # instead of calls, where nothing runs here
 
@@ -86,6 +88,14 @@ class Backend(ABC):
 
     def prepare(self, batch: int) -> None:  # noqa: B027 - most runtimes take any batch size
         """Load what a batch size needs."""
+
+    def flood(self, batches: Iterator[np.ndarray], calls: int, clock: Callable[[], float]) -> list[float]:
+        """Run so many calls with `requests` of them in flight and return the seconds that each took."""
+        raise NotImplementedError
+
+    def device_memory_bytes(self) -> int | None:
+        """Return the most of the device's own memory that was in use since the last time it was asked, None where it is not told."""
+        return None
 
     def sampler(self) -> Sampler | None:
         """Return what watches the device while a point is measured, None where nothing does."""
