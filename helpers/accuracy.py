@@ -8,15 +8,17 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from helpers import backends, dataset, files
+from helpers import backends, dataset, files, paired
 from helpers.backends import Backend
 from helpers.errors import UserError
+from helpers.params import Target
 from helpers.progress import announce
-from helpers.records import Data, Interval, Model, ReferenceAccuracy, Result, Verdict
+from helpers.records import Comparison, Data, Interval, Model, ReferenceAccuracy, Result, Verdict
 from helpers.steps import Step
 from helpers.tensors import Tensors
 
 TOP = 5
+GUIDE = "acc_result.json"
 
 
 def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,17 +59,45 @@ def interval_pct(right: int, images: int) -> Interval:
     return 100 * interval.low, 100 * interval.high
 
 
-def result(step: Step, data: Data, model: Model, stage: str) -> Result:
-    """Evaluate the backend of the settings, keep its scores and the reference guide's acc_result.json.
+def results(step: Step, data: Data, model: Model) -> list[Result]:
+    """Evaluate the candidate, then every option; the candidate's answers also become the reference guide's acc_result.json.
 
     A refused model, random weights, unlabelled images and a device that computes nothing have a reason instead of a number.
     """
+    for stale in (*step.artefacts.glob("scores_*.npz"), step.folder / GUIDE):  # of an earlier evaluation
+        stale.unlink(missing_ok=True)
+    targets = {"candidate": step.settings} | {f"option_{number}": target for number, target in enumerate(step.settings.options, 1)}
+    return [_result(step, data, model, stage, target) for stage, target in targets.items()]
+
+
+def comparisons(step: Step, found: list[Result], margin_points: float) -> list[Comparison]:
+    """Return each option against the candidate, image by image; what was not evaluated is not compared."""
+    evaluated = [result for result in found if result.evaluated]
+    if not evaluated or evaluated[0] is not found[0]:
+        return []
+    images = [_right(step.folder / result.scores_file) for result in evaluated]
+    return [
+        paired.compare(found[0].backend, other.backend, *_on_shared(images[0], right), margin_points)
+        for other, right in zip(evaluated[1:], images[1:], strict=True)
+    ]
+
+
+def _right(scores: Path) -> dict[int, bool]:
+    """Return which images were answered right."""
+    with np.load(scores, allow_pickle=False) as read:
+        return dict(zip(read["image"].tolist(), (read["top5"][:, 0] == read["label"]).tolist(), strict=True))
+
+
+def _on_shared(first: dict[int, bool], second: dict[int, bool]) -> tuple[np.ndarray, np.ndarray]:
+    shared = sorted(first.keys() & second.keys())
+    return np.array([first[image] for image in shared], bool), np.array([second[image] for image in shared], bool)
+
+
+def _result(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
     folder, started = step.folder, time.perf_counter()
     labels = dataset.load(folder / data.manifest).labels
-    scores, guide = folder / "artefacts" / f"scores_{stage}.npz", folder / "acc_result.json"
-    for path in (scores, guide):  # of an earlier evaluation
-        path.unlink(missing_ok=True)
-    with backends.load(folder, model, step.settings) as backend:
+    scores = folder / "artefacts" / f"scores_{stage}.npz"
+    with backends.load(folder, model, target) as backend:
         described = {
             "stage": stage,
             "backend": backend.describe(),
@@ -84,7 +114,8 @@ def result(step: Step, data: Data, model: Model, stage: str) -> Result:
     with files.whole(scores) as temporary:
         np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
     right = hits(classes, labels[image])
-    write_guide_result(guide, right, len(image), data.classes, backend.simulated)
+    if stage == "candidate":
+        write_guide_result(folder / GUIDE, right, len(image), data.classes, backend.simulated)
     rounded = backend.recorded and backend.recorded.rounded and not probabilities[:, -1].all()
     return Result(
         **described,

@@ -1,5 +1,9 @@
 """The error that is meant for the person at the keyboard."""
 
+from pathlib import Path
+
+from helpers.ascend import HANG_LOGS
+
 
 class UserError(Exception):
     """One sentence that says what is wrong and what to do next; shown without a traceback."""
@@ -11,3 +15,14 @@ class UserError(Exception):
 
 class ParameterError(UserError):
     """A parameter that can't be right whatever the data are; `helpers.run` exits with 2."""
+
+
+def why_it_died(artefacts: Path) -> str:
+    """Return why a process ended that runs a model: a device that did not answer leaves a log among the artefacts, memory leaves none."""
+    hung = [log.name for log in artefacts.glob(HANG_LOGS) if log.stat().st_size]
+    if hung:
+        return (
+            "the device did not answer in time (provider_options timeout_seconds) and its process was ended: see npu-smi info for its "
+            f"health; artefacts/{hung[0]} says where it hung."
+        )
+    return "its process died, most often for want of memory: try smaller batch_sizes, batch_size or a subset."

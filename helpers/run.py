@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from helpers import ROOT, backends, files, formats, html, params, records, steps
 from helpers.ascend import HANG_LOGS, kit
-from helpers.errors import ParameterError, UserError
+from helpers.errors import ParameterError, UserError, why_it_died
 
 NAMES = tuple(params.STEPS)
 AWAY = {"backend": "onnxruntime", "provider": "auto", "provider_options": "{}", "precision": "auto"}  # a kit's device is elsewhere
@@ -157,18 +157,8 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
             failure = error.evalue if ours else f"{error.ename}: {error.evalue}"
             code = 2 if error.ename == "ParameterError" else 1
         except DeadKernelError:
-            code, failure = 1, _why_it_died(executed.parent / "artefacts")
+            code, failure = 1, why_it_died(executed.parent / "artefacts")
     return code, failure
-
-
-def _why_it_died(artefacts: Path) -> str:
-    hung = [log.name for log in artefacts.glob(HANG_LOGS) if log.stat().st_size]
-    if hung:
-        return (
-            "the device did not answer in time (provider_options timeout_seconds) and the notebook was ended: see npu-smi info for its "
-            f"health; artefacts/{hung[0]} says where it hung."
-        )
-    return "the kernel died, most often for want of memory: try smaller batch_sizes, batch_size or a subset."
 
 
 def _gate_met(name: str, settings: params.Run, folder: Path) -> bool:

@@ -1,198 +1,226 @@
-"""The series of a batch sweep: the candidate, and a baseline measured beside it or published."""
+"""The series of a batch sweep: the candidate, the baseline measured beside it or published, other configurations."""
 
 import contextlib
-import itertools
-import time
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
-from helpers import backends, baselines, timing
-from helpers.backends import Backend, Sampler
-from helpers.params import BASELINES, BatchSweep
+from helpers import baselines, files, noise, timing
+from helpers.bench import Ready, Start, Used
+from helpers.journal import Journal
+from helpers.params import BASELINES, BatchSweep, Target
 from helpers.progress import announce
-from helpers.records import Data, Model, Row, Series
+from helpers.records import Data, Measured, Model, Noise, Refereed, Row, Series
 from helpers.steps import Step
-from helpers.tensors import Tensors
-from helpers.timing import Times
+from helpers.timing import Point, Profile
+from helpers.worker import Failed, Loaded, Worker
 
-POOL_BYTES = 256 * 2**20
-POOL_IMAGES = 1024
+HOST_BLOCK_SECONDS = 0.025
 
-
-def measure(step: Step, data: Data, model: Model) -> list[Series]:
-    """Return the candidate's series first, then the baseline's; a refused model has a reason instead of numbers."""
-    settings: BatchSweep = step.settings
-    published = BASELINES / f"{settings.baseline}.yaml"
-    targets = [target for target in (settings, settings.live_baseline(settings.threads)) if target]
-    tensors = Tensors.of(step.folder, data)
-    with contextlib.ExitStack() as stack:
-        loaded, starts = [], []
-        for target in targets:
-            started = time.perf_counter()
-            backend = stack.enter_context(backends.load(step.folder, model, target))
-            loaded.append(backend)
-            starts.append(_start(backend, time.perf_counter() - started, _images(tensors, backend), min(settings.batch_sizes)))
-            if backend.loads_each_batch:
-                backend.close()  # that was for the estimate; each point has a start of its own
-        rows = _rows(step, model, tensors, loaded, starts)
-    roles = ["candidate", "baseline"]
-    measured = [
-        _series(backend, role, [start.put_into(row) for row in rows[backend]], settings, _unproven(backend, model, rows[backend]))
-        for backend, role, start in zip(loaded, roles, starts, strict=False)
-    ]
-    return measured + (baselines.read(published) if published.is_file() else [])
-
-
-def _rows(step: Step, model: Model, tensors: Tensors, loaded: list[Backend], starts: list["Start"]) -> dict[Backend, list[Row]]:
-    """Return each backend's rows: measured, recorded elsewhere, or with the reason why there is no figure."""
-    settings: BatchSweep = step.settings
-    sizes = np.random.default_rng(settings.seed).permutation(settings.batch_sizes).tolist()
-    refused = {backend: backend.refusal(model, settings.batch_sizes) for backend in loaded}
-    useful = [backend for backend in loaded if not refused[backend]] if not refused[loaded[0]] else []
-    running = [backend for backend in useful if not backend.recorded]
-    profile = timing.PROFILES[settings.profile]
-    seconds = [profile.expected_seconds(start.call_seconds, sizes) for start in starts if start.call_seconds]
-    announce(f"batch sizes {settings.batch_sizes}", sum(seconds) if running else 0)
-    rows = _measure({backend: _images(tensors, backend) for backend in running}, sizes, profile)
-    for backend in loaded:
-        if backend not in useful:
-            reason = f"refused: {refused[backend] or refused[loaded[0]]}"
-            rows[backend] = [Row(batch=batch, regions={}, error=reason) for batch in settings.batch_sizes]
-        elif backend.recorded:
-            known = {row.batch: row for row in backend.recorded.rows}
-            missing = "no figure was recorded at this batch size"
-            rows[backend] = [known.get(batch, Row(batch=batch, regions={}, remark=missing)) for batch in sorted(settings.batch_sizes)]
-    return rows
-
-
-def _images(tensors: Tensors, backend: Backend) -> np.ndarray:
-    """Return the pool of images as a backend takes them."""
-    return pool(tensors.prepared(backend.expects(tensors.how)))
-
-
-def pool(tensors: Tensors) -> np.ndarray:
-    """Return distinct prepared images to rotate through: as many as fit into 256 MiB, at most 1,024."""
-    image_bytes = tensors[:1].nbytes
-    return tensors[: min(POOL_IMAGES, max(1, POOL_BYTES // image_bytes), len(tensors))]
-
-
-def rotate(images: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-    """Yield batches of real images for ever, neighbours different; made before the clock starts where they must be copied."""
-    if batch >= len(images):
-        return itertools.repeat(np.resize(images, (batch, *images.shape[1:])))
-    return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])
+Hire = Callable[[Target], Worker]
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a backend took to start: to load its model and for its first call; and for one image of its second."""
+class Swept:
+    """What a sweep measured, and the file with every block's time."""
 
-    load_seconds: float | None
-    first_call_seconds: float
-    call_seconds: float
-
-    def put_into(self, row: Row) -> Row:
-        """Return a row with the start in it; a row that failed, or has a start of its own, stays as it is."""
-        if row.error or row.load_seconds is not None or self.load_seconds is None:
-            return row
-        return row.model_copy(update={"load_seconds": round(self.load_seconds, 3), "first_call_ms": 1000 * self.first_call_seconds})
+    series: list[Series]
+    blocks_file: str | None
+    blocks_sha256: str | None
+    referee: list[Refereed]
 
 
-def _start(backend: Backend, load_seconds: float, images: np.ndarray, smallest: int) -> Start:
-    """Return how a backend starts on one image, or where each batch size has its model on a batch of the smallest."""
-    if backend.recorded:
-        return Start(None, 0.0, 0.0)
-    batch = next(rotate(images, smallest if backend.loads_each_batch else 1))
-    marks = [time.perf_counter()]
-    for act in (lambda: backend.prepare(len(batch)), lambda: backend(batch), lambda: backend(batch)):
-        with contextlib.suppress(Exception):  # runtimes share no base class; the measurement itself records what is wrong
-            act()
-        marks.append(time.perf_counter())
-    prepare, first, second = np.diff(marks).tolist()
-    return Start(load_seconds + prepare, first, second / len(batch))
+class Contender:
+    """One line of the chart that is measured here: its role, its target, and the process that it runs in."""
+
+    def __init__(self, role: str, target: Target, hire: Hire):
+        self.role, self._target, self._hire = role, target, hire
+        self.worker = hire(target)
+
+    @property
+    def loaded(self) -> Loaded:
+        """Return what it says of itself."""
+        return self.worker.loaded
+
+    def renew(self) -> None:
+        """Go on in a fresh process."""
+        self.worker.close()
+        self.worker = self._hire(self._target)
+
+    def close(self) -> None:
+        """End its process."""
+        self.worker.close()
 
 
-class Failed(Exception):
-    """A backend that raised while it was measured, and what it said."""
+@dataclass
+class Turn:
+    """What one contender did at one batch size."""
 
-    def __init__(self, backend: Backend, error: Exception):
-        self.backend = backend
-        super().__init__((str(error).strip() or type(error).__name__).splitlines()[0][:400])
-
-
-def _measure(loaded: dict[Backend, np.ndarray], sizes: list[int], profile: timing.Profile) -> dict[Backend, list[Row]]:
-    """Return each backend's rows in order of batch size; where one fails it has the error, and the other is measured alone.
-
-    `loaded` has the images that each backend rotates through.
-    """
-    rows: dict[Backend, list[Row]] = {backend: [] for backend in loaded}
-    for batch in tqdm(sizes, desc="batch sizes", unit="point"):
-        left = list(loaded)
-        while left:
-            own = {b: _start(b, 0.0, loaded[b], batch) for b in left if b.loads_each_batch}
-            samplers = {backend: backend.sampler() for backend in left}
-            try:
-                with contextlib.ExitStack() as stack:
-                    for sampler in filter(None, samplers.values()):
-                        stack.enter_context(sampler)
-                    points = timing.interleave([_call(backend, rotate(loaded[backend], batch)) for backend in left], batch, profile)
-            except Failed as failed:
-                rows[failed.backend].append(Row(batch=batch, regions={}, error=str(failed)))
-                left.remove(failed.backend)
-                continue
-            for backend, point in zip(left, points, strict=True):
-                row = _row(backend, point, profile, samplers[backend])
-                rows[backend].append(own[backend].put_into(row) if backend in own else row)
-            break
-    return {backend: sorted(own, key=lambda row: row.batch) for backend, own in rows.items()}
+    point: Point
+    ready: Ready
+    start: Start | None
+    used: Used
+    host: Measured | None = None
 
 
-def _row(backend: Backend, point: timing.Point, profile: timing.Profile, sampler: Sampler | None) -> Row:
+def measure(step: Step, data: Data, model: Model) -> Swept:
+    """Return the candidate's series first, then the baseline's, then the options'; a refused model has a reason instead of numbers."""
+    settings: BatchSweep = step.settings
+    hire = functools.partial(Worker, step.folder, data, model, settings.batch_sizes)
+    journal = Journal(step.artefacts, step.fingerprint)
+    with contextlib.ExitStack() as stack:
+        contenders = []
+        for role, target in _targets(settings):
+            contenders.append(Contender(role, target, hire))
+            stack.callback(contenders[-1].close)
+        for batch in _points(contenders, journal, settings):
+            journal.add(batch, *_side_by_side(contenders, batch, timing.PROFILES[settings.profile]))
+    rows = [_rows(one, journal.rows(at), contenders[0], settings) for at, one in enumerate(contenders)]
+    series = [_series(one, own, settings, model) for one, own in zip(contenders, rows, strict=True)]
+    published = BASELINES / f"{settings.baseline}.yaml"
+    series += baselines.read(published) if published.is_file() else []
+    path = journal.finish()
+    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), [])
+
+
+def _targets(settings: BatchSweep) -> list[tuple[str, Target]]:
+    """Return every target with its role, the candidate first."""
+    baseline = settings.live_baseline(settings.threads)
+    return [("candidate", settings), *([("baseline", baseline)] if baseline else []), *(("option", one) for one in settings.options)]
+
+
+def _running(contenders: list[Contender]) -> list[Contender]:
+    """Return those that are measured here: none when the candidate is refused."""
+    if contenders[0].loaded.refusal:
+        return []
+    return [one for one in contenders if not one.loaded.refusal and not one.loaded.recorded]
+
+
+def _points(contenders: list[Contender], journal: Journal, settings: BatchSweep) -> Iterator[int]:
+    """Yield the batch sizes that are not in the journal, in an order drawn at random from the seed."""
+    running = _running(contenders)
+    order = np.random.default_rng(settings.seed).permutation(settings.batch_sizes).tolist()
+    left = [batch for batch in order if batch not in journal] if running else []
+    starts = [one.loaded.start for one in running if one.loaded.start]
+    profile = timing.PROFILES[settings.profile]
+    announce(f"batch sizes {settings.batch_sizes}", sum(profile.expected_seconds(start.image, left) for start in starts))
+    yield from tqdm(left, desc="batch sizes", unit="point")
+
+
+def _side_by_side(contenders: list[Contender], batch: int, profile: Profile) -> tuple[list[Row | None], dict[str, Point]]:
+    """Return each contender's row at a batch size and the points; where one fails it has the error, and the others go on without it."""
+    left, errors = _running(contenders), {}
+    turns: dict[Contender, Turn] = {}
+    while left and not turns:
+        try:
+            with noise.Watch() as watch:
+                turns = _take_turns(left, batch, profile)
+            turns[left[0]].host = _host(left[0], batch, profile) if left[0].role == "candidate" else None
+        except Failed as failed:
+            turns = {}
+            loser = next(one for one in left if one.worker is failed.worker)
+            errors[loser] = Row(batch=batch, regions={}, error=str(failed))
+            left.remove(loser)
+            if not loser.worker.alive:
+                loser.renew()
+    baseline = next((turn.point for one, turn in turns.items() if one.role == "baseline"), None)
+    rows = {one: _row(one, turn, baseline, profile, noise.judge(turn.point.seconds, watch.seen)) for one, turn in turns.items()} | errors
+    return [rows.get(one) for one in contenders], {one.loaded.label: turn.point for one, turn in turns.items()}
+
+
+def _take_turns(contenders: list[Contender], batch: int, profile: Profile) -> dict[Contender, Turn]:
+    """Return what each contender did when all of them took turns, in one process each or in several fresh ones."""
+    turns: dict[Contender, Turn] = {}
+    for _ in range(profile.processes):
+        for one in contenders:
+            if profile.processes > 1:
+                one.renew()
+            ready = one.worker.begin(batch, profile.warm_up_seconds, profile.block_seconds)
+            if one in turns:
+                turns[one].point.starts.append(len(turns[one].point.blocks))
+            else:
+                own_start = ready.start or (one.loaded.start if profile.processes > 1 else None)
+                turns[one] = Turn(Point(batch, ready.calls_per_block), ready, own_start or one.loaded.start, Used(None, None, None))
+        timing.interleave([one.worker for one in contenders], [turns[one].point for one in contenders], profile)
+        for one in contenders:
+            turns[one].used = one.worker.end()
+    return turns
+
+
+def _host(candidate: Contender, batch: int, profile: Profile) -> Measured:
+    """Return the candidate's figure from stored pixels to the five best classes, measured alone and for no longer than the others."""
+    ready = candidate.worker.begin(batch, profile.warm_up_seconds / 4, HOST_BLOCK_SECONDS, host=True)
+    point = Point(batch, ready.calls_per_block)
+    timing.interleave([candidate.worker], [point], Profile(timing.MINIMUM_BLOCKS, 0.0, 0.0, 0.0, profile.seconds))
+    candidate.worker.end()
+    return point.measured()
+
+
+def _row(one: Contender, turn: Turn, baseline: Point | None, profile: Profile, seen: Noise) -> Row:
     """Return the row of a measured point: the whole calls, and the execution alone where the backend tells it apart."""
+    point, start = turn.point, turn.start
+    computed = point.computed()
+    regions = {one.loaded.region: point.measured(), "compute": computed, "host": turn.host}
+    if not computed:
+        regions = {one.loaded.region: point.measured(), "host": turn.host}
+    short = len(point.blocks) < profile.blocks
+    whole = not computed and baseline and not baseline.computed()  # only whole calls of both are divided pair by pair
     return Row(
         batch=point.batch,
-        regions={backend.region: point.measured()} | ({"compute": point.computed()} if point.parts else {}),
-        copies=point.copies() if point.parts else None,
-        telemetry=sampler.telemetry() if sampler else None,
-        noise=None if len(point.blocks) >= profile.blocks else f"time limit: {len(point.blocks)} of {profile.blocks} blocks",
+        regions={region: measured for region, measured in regions.items() if measured},
+        load_seconds=start and round(start.load, 3),
+        compile_seconds=start and start.compile,
+        first_call_ms=start and 1000 * start.first_call,
+        warm_up=turn.ready.warm_up,
+        ratio_interval=timing.ratio_interval(point, baseline) if whole and point is not baseline else None,
+        cores_busy=point.cores_busy(),
+        copies=point.copies(),
+        telemetry=turn.used.telemetry,
+        peak_memory_bytes=turn.used.peak_memory_bytes,
+        peak_device_memory_bytes=turn.used.peak_device_memory_bytes,
+        noise=seen,
+        remark=f"time limit: {len(point.blocks)} of {profile.blocks} blocks" if short else None,
     )
 
 
-def _call(backend: Backend, batches: Iterator[np.ndarray]) -> Callable[[], Times | None]:
-    def run() -> Times | None:
-        try:
-            backend(next(batches))
-            return backend.times
-        except Exception as error:  # runtimes share no base class for what they raise, out of memory included
-            raise Failed(backend, error) from error
+def _rows(one: Contender, measured: list[Row], candidate: Contender, settings: BatchSweep) -> list[Row]:
+    """Return a contender's rows: measured, recorded elsewhere, or with the reason why there is no figure."""
+    reason = one.loaded.refusal or candidate.loaded.refusal
+    sizes = sorted(settings.batch_sizes)
+    if reason:
+        return [Row(batch=batch, regions={}, error=f"refused: {reason}") for batch in sizes]
+    if not one.loaded.recorded:
+        return measured
+    known = {row.batch: row for row in one.loaded.recorded.rows}
+    missing = "no figure was recorded at this batch size"
+    return [known.get(batch, Row(batch=batch, regions={}, remark=missing)) for batch in sizes]
 
-    return run
 
-
-def _unproven(backend: Backend, model: Model, rows: list[Row]) -> str:
+def _unproven(loaded: Loaded, model: Model, rows: list[Row]) -> str:
     """Return why recorded times can't be tied to the model that was compared: no answers were recorded beside them."""
-    if not backend.recorded:
+    if not loaded.recorded:
         return ""
-    compared = {check.batch for check in model.checks if check.candidate == backend.identity}
+    compared = {check.batch for check in model.checks if check.candidate == loaded.identity}
     unknown = [str(row.batch) for row in rows if row.regions and row.batch not in compared]
     return f"no answers were recorded at batch size {', '.join(unknown)} to compare" if unknown else ""
 
 
-def _series(backend: Backend, role: str, rows: list[Row], settings: BatchSweep, unproven: str) -> Series:
+def _series(one: Contender, rows: list[Row], settings: BatchSweep, model: Model) -> Series:
+    loaded = one.loaded
+    here = f"this run, profile {settings.profile}, order of batch sizes by seed {settings.seed}"
+    recorded = loaded.recorded
     return Series(
-        name=backend.label,
-        role=role,
-        kind="simulated" if backend.simulated else "replayed" if backend.recorded else "measured",
-        backend=backend.describe(),
-        device=backend.device,
-        precision=backend.precision,
-        recorded=", recorded ".join(filter(None, [backend.recorded.source, backend.recorded.place])) if backend.recorded else "",
-        source=backend.recorded.source
-        if backend.recorded
-        else f"this run, profile {settings.profile}, order of batch sizes by seed {settings.seed}",
-        unproven=unproven,
+        name=loaded.label,
+        role=one.role,
+        kind="simulated" if loaded.simulated else "replayed" if recorded else "measured",
+        backend=loaded.description,
+        device=loaded.device,
+        precision=loaded.precision,
+        recorded=", recorded ".join(filter(None, [recorded.source, recorded.place])) if recorded else "",
+        source=recorded.source if recorded else here,
+        unproven=_unproven(loaded, model, rows),
         rows=rows,
     )

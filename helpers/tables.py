@@ -82,7 +82,7 @@ def _remark(row: Row, ratio: Ratio | None, baseline: Series | None) -> str:
     theirs = next((other for other in baseline.rows if other.batch == row.batch), None) if baseline else None
     if row.error or (theirs and theirs.error):
         return row.error or f"baseline: {theirs.error}"
-    return "; ".join(filter(None, [row.noise, row.remark, ratio.remark if ratio else None]))
+    return "; ".join(filter(None, [row.remark, ratio.remark if ratio else None]))
 
 
 def _published(sweep: Sweep) -> Table | None:

@@ -1,34 +1,45 @@
-"""The timing loop, and what its blocks say: images per second with an interval, latency percentiles."""
+"""The timing loop, and what its blocks say: images per second with an interval, latency percentiles, ratios of two."""
 
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from helpers.records import Copies, Latency, Measured
+from helpers.records import Copies, Interval, Latency, Measured, WarmUp
+
+MINIMUM_BLOCKS = 30  # fewer say too little of their own spread
+PRECISE = 0.01  # half-width of an interval that needs no more blocks
+SETTLED = 1.02  # windows of the warm-up that agree
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How long a point is measured: at least so many blocks and so many seconds, after a warm-up of at most so many."""
+    """How long a point is measured: at least so many blocks and seconds, then until its interval is narrow or it is long enough."""
 
     blocks: int
     seconds: float
+    longest_seconds: float  # of blocks, while the interval is wide
     warm_up_seconds: float
     limit_seconds: float  # after so long a point ends as it is, with too few blocks for an interval
+    processes: int = 1  # fresh ones, one after the other; blocks and seconds are of each
     block_seconds: float = 0.05
 
     def expected_seconds(self, call: float, batch_sizes: list[int]) -> float:
         """Return about how long one backend's points take when one image takes `call` seconds."""
-        return sum(min(max(self.seconds, self.blocks * call * batch), self.limit_seconds) for batch in batch_sizes)
+        once = sum(min(max(self.seconds, self.blocks * call * batch), self.limit_seconds) for batch in batch_sizes)
+        return self.processes * once
 
 
-PROFILES = {"quick": Profile(30, 1.5, 2.0, 20.0), "standard": Profile(30, 10.0, 30.0, 240.0)}
-MINIMUM_BLOCKS = 30  # fewer say too little of their own spread
+PROFILES = {
+    "quick": Profile(30, 1.5, 3.0, 2.0, 20.0),
+    "standard": Profile(30, 10.0, 30.0, 30.0, 240.0),
+    "official": Profile(30, 12.0, 36.0, 30.0, 600.0, processes=5),
+}
 
 
 @dataclass(frozen=True)
@@ -40,107 +51,167 @@ class Times:
     to_host: float
 
 
+@dataclass(frozen=True)
+class Block:
+    """Some calls that were timed together; seconds."""
+
+    seconds: float  # wall
+    calls: list[float]  # each; with several in flight they add up to more than the wall
+    parts: list[Times] = field(default_factory=list)  # of each call, where the backend tells them apart
+    cpu_seconds: float = 0.0  # of all threads of the process
+
+
+def block(run: Callable[[], Times | None], calls: int, clock: Callable[[], float]) -> Block:
+    """Time some calls one after the other. This is the loop behind every figure but those with several requests in flight."""
+    parts = []
+    marks = [clock()]
+    for _ in range(calls):
+        parts.append(run())
+        marks.append(clock())
+    return Block(marks[-1] - marks[0], [after - before for before, after in itertools.pairwise(marks)], [part for part in parts if part])
+
+
+class Timed(Protocol):
+    """What can be measured: a backend here, or in a process of its own."""
+
+    def block(self, calls: int, lead: bool) -> Block:
+        """Time so many calls; `lead`: after one that is not counted, since another has just had the caches."""
+
+
 @dataclass
 class Point:
-    """What one backend did at one batch size; times in seconds."""
+    """What one backend did at one batch size, in one process or several."""
 
     batch: int
-    calls_per_block: int = 1
-    blocks: list[float] = field(default_factory=list)
-    calls: list[float] = field(default_factory=list)
-    parts: list[Times] = field(default_factory=list)  # of each call, where the backend tells them apart
+    calls_per_block: int
+    blocks: list[Block] = field(default_factory=list)
+    starts: list[int] = field(default_factory=lambda: [0])  # where each process begins among the blocks
 
-    def done(self, profile: Profile) -> bool:
-        """Return whether the profile asks for no more blocks."""
-        return len(self.blocks) >= profile.blocks and sum(self.blocks) >= profile.seconds
+    @property
+    def seconds(self) -> np.ndarray:
+        """Return the wall time of each block."""
+        return np.array([block.seconds for block in self.blocks])
 
     def measured(self) -> Measured:
         """Return what the whole calls came to."""
-        return measured(self.batch * self.calls_per_block, self.blocks, self.calls)
+        calls = [call for block in self.blocks for call in block.calls]
+        return measured(self.batch * self.calls_per_block, self.seconds, calls, self.starts)
 
-    def computed(self) -> Measured:
-        """Return what the execution alone came to, without the copies: in the definition of ais_bench."""
-        calls = [part.compute for part in self.parts]
-        blocks = np.reshape(calls, (len(self.blocks), self.calls_per_block)).sum(axis=1).tolist()
-        return measured(self.batch * self.calls_per_block, blocks, calls)
+    def computed(self) -> Measured | None:
+        """Return what the execution alone came to, without the copies; None where the backend does not tell it apart."""
+        if not self.blocks[0].parts:
+            return None
+        blocks = np.array([sum(part.compute for part in block.parts) for block in self.blocks])
+        calls = [part.compute for block in self.blocks for part in block.parts]
+        return measured(self.batch * self.calls_per_block, blocks, calls, self.starts)
 
-    def copies(self) -> Copies:
-        """Return the mean times of the copies."""
-        ways = [[1000 * part.to_device for part in self.parts], [1000 * part.to_host for part in self.parts]]
-        return Copies(to_device_ms=float(np.mean(ways[0])), to_host_ms=float(np.mean(ways[1])))
+    def copies(self) -> Copies | None:
+        """Return the mean times of the copies; None where the backend does not tell them apart."""
+        parts = [part for block in self.blocks for part in block.parts]
+        if not parts:
+            return None
+        means = np.mean([(part.to_device, part.to_host) for part in parts], axis=0) * 1000
+        return Copies(to_device_ms=float(means[0]), to_host_ms=float(means[1]))
+
+    def cores_busy(self) -> float:
+        """Return how many cores its process kept busy while its blocks ran."""
+        return sum(block.cpu_seconds for block in self.blocks) / float(self.seconds.sum())
 
 
-def measured(images: int, blocks: list[float], calls: list[float]) -> Measured:
+def measured(images: int, blocks: np.ndarray, calls: list[float], starts: Sequence[int] = (0,)) -> Measured:
     """Return real images over the time of all blocks of `images` images, its 95 % interval, and percentiles of the calls.
 
-    `blocks` and `calls` are seconds.
+    `blocks` and `calls` are seconds; `starts` says where each process begins among the blocks.
     """
-    fps = images * len(blocks) / sum(blocks)
-    half = half_width(np.array(blocks))
-    percentiles = [float(value) for value in np.percentile(np.array(calls) * 1000, (50, 90, 99))]
+    fps = images * len(blocks) / float(blocks.sum())
+    half = half_width(blocks, blocks.mean(), starts)
+    p50, p90, p99 = (float(value) for value in np.percentile(np.array(calls) * 1000, (50, 90, 99)))
     return Measured(
         images_per_second=fps,
         interval_fps=(fps / (1 + half), fps / (1 - half)) if half < 1 and len(blocks) >= MINIMUM_BLOCKS else None,
         latency_ms=Latency(
-            p50=percentiles[0],
-            p90=percentiles[1] if len(calls) >= 64 else None,
-            p99=percentiles[2] if len(calls) >= 459 else None,
+            mean=float(np.mean(calls)) * 1000,
+            p50=p50,
+            p90=p90 if len(calls) >= 64 else None,
+            p99=p99 if len(calls) >= 459 else None,
         ),
         blocks=len(blocks),
         calls=len(calls),
     )
 
 
-def half_width(blocks: np.ndarray, level: float = 0.95) -> float:
-    """Return the relative half-width of the mean block time's interval: Student t, blocks correlated at lag 1.
+def ratio_interval(candidate: Point, baseline: Point) -> Interval | None:
+    """Return the 95 % interval of candidate over baseline in images per second, from blocks that took turns.
 
-    A correlation r between neighbours leaves n (1 - r) / (1 + r) independent blocks (Bayley and Hammersley, 1946).
+    What disturbs both alike falls out: the linearised ratio of two means has the residuals a/mean(a) - b/mean(b), taken pair by
+    pair (Cochran, Sampling Techniques, 1977, section 6.3). None below 30 pairs.
     """
-    deviations = blocks - blocks.mean()
+    mine, theirs = candidate.seconds, baseline.seconds
+    if len(mine) != len(theirs) or len(mine) < MINIMUM_BLOCKS:
+        return None
+    ratio = (candidate.batch * candidate.calls_per_block / mine.mean()) / (baseline.batch * baseline.calls_per_block / theirs.mean())
+    half = half_width(mine / mine.mean() - theirs / theirs.mean(), 1.0, candidate.starts)
+    return (ratio * math.exp(-half), ratio * math.exp(half)) if half < 1 else None
+
+
+def half_width(values: np.ndarray, mean: float, starts: Sequence[int] = (0,), level: float = 0.95) -> float:
+    """Return the half-width of the interval of the values' mean, as a share of `mean`: Student t, neighbours correlated.
+
+    A correlation r of neighbours leaves n (1 - r) / (1 + r) independent values (Bayley and Hammersley, 1946); r is raised by its
+    own bias, (1 + 4 r) / n (Kendall, 1954). Of several processes the means are the values, since processes differ by more than blocks do.
+    """
+    if len(starts) > 1:
+        values = np.array([part.mean() for part in np.split(values, starts[1:])])
+    count = len(values)
+    deviations = values - values.mean()
     variance = float(deviations @ deviations)
-    if len(blocks) < 2 or variance == 0:
-        return 0.0 if variance == 0 and len(blocks) > 1 else math.inf
-    correlation = min(max(float(deviations[:-1] @ deviations[1:]) / variance, 0.0), 0.99)
-    independent = max(len(blocks) * (1 - correlation) / (1 + correlation), 2.0)
-    error = math.sqrt(variance / (len(blocks) - 1) / independent)
-    return float(stats.t.ppf((1 + level) / 2, independent - 1)) * error / float(blocks.mean())
+    if count < 2 or variance == 0:
+        return 0.0 if variance == 0 and count > 1 else math.inf
+    independent = float(count)
+    if len(starts) == 1:
+        found = float(deviations[:-1] @ deviations[1:]) / variance
+        correlation = min(max(found + (1 + 4 * found) / count, 0.0), 0.99)
+        independent = max(count * (1 - correlation) / (1 + correlation), 2.0)
+    error = math.sqrt(variance / (count - 1) / independent)
+    return float(special.stdtrit(independent - 1, (1 + level) / 2)) * error / float(mean)
 
 
-def warm_up(run: Callable[[], object], profile: Profile, clock: Callable[[], float]) -> float:
-    """Run at least 10 calls, or until the profile's limit; return the seconds of the fastest."""
-    times = []
-    while not times or (len(times) < 10 and sum(times) < profile.warm_up_seconds):
-        started = clock()
-        run()
-        times.append(clock() - started)
-    return min(times)
+def warm_up(run: Callable[[], object], limit_seconds: float, clock: Callable[[], float]) -> tuple[WarmUp, float]:
+    """Run at least 10 calls or a second, then until three windows of 50 ms agree or the limit; return what was used, and the fastest call.
 
-
-def interleave(
-    runs: list[Callable[[], Times | None]], batch: int, profile: Profile, clock: Callable[[], float] = time.perf_counter
-) -> list[Point]:
-    """Measure one batch size of one backend, or of two in the order A B B A, so that drift meets both alike.
-
-    Each block starts with a call that is not counted: the other backend has just had the caches. A run returns the parts of
-    its call where it knows them.
+    The fastest is in seconds.
     """
-    points = []
-    for run in runs:
-        fastest = warm_up(run, profile, clock)
-        points.append(Point(batch, max(1, math.ceil(profile.block_seconds / max(fastest, 1e-6)))))
-    order, started = list(range(len(runs))), clock()
-    for turn in itertools.cycle([*order, *reversed(order)]):
-        point, run = points[turn], runs[turn]
-        if len(runs) > 1:
+    started = now = clock()
+    windows, calls, fastest = [], 0, math.inf
+    while True:
+        begun, before = now, calls
+        while now == begun or now - begun < 0.05:
             run()
-        marks = [clock()]
-        for _ in range(point.calls_per_block):
-            parts = run()
-            marks.append(clock())
-            if parts:
-                point.parts.append(parts)
-        point.blocks.append(marks[-1] - marks[0])
-        point.calls += np.diff(marks).tolist()
-        enough = all(point.done(profile) for point in points) or clock() - started > profile.limit_seconds
-        if enough and len({len(point.blocks) for point in points}) == 1:
-            return points
+            earlier, now, calls = now, clock(), calls + 1
+            fastest = min(fastest, now - earlier)
+            if now == begun:  # a clock that does not move
+                break
+        windows.append((now - begun) / (calls - before))
+        settled = len(windows) >= 3 and max(windows[-3:]) <= SETTLED * min(windows[-3:])
+        if now - started >= limit_seconds or (settled and (calls >= 10 or now - started >= 1.0)):
+            return WarmUp(calls=calls, seconds=round(now - started, 3), settled=settled), fastest
+
+
+def interleave(timed: Sequence[Timed], points: Sequence[Point], profile: Profile, clock: Callable[[], float] = time.perf_counter) -> None:
+    """Add the blocks of one process to each point: of one backend, or of several in the order A B B A, so that drift meets all alike."""
+    began, started = len(points[0].blocks), clock()
+    order = range(len(timed))
+    for turn in itertools.cycle([*order, *reversed(order)]):
+        points[turn].blocks.append(timed[turn].block(points[turn].calls_per_block, lead=len(timed) > 1))
+        if len({len(point.blocks) for point in points}) == 1:
+            limit = clock() - started >= profile.limit_seconds
+            if limit or all(_enough(point.seconds[began:], profile) for point in points):
+                return
+
+
+def _enough(blocks: np.ndarray, profile: Profile) -> bool:
+    """Return whether the profile asks for no more blocks: there are enough, and the interval is narrow or the point long."""
+    total = blocks.sum()
+    if len(blocks) < profile.blocks or total < profile.seconds:
+        return False
+    return bool(total >= profile.longest_seconds) or half_width(blocks, blocks.mean()) <= PRECISE

@@ -93,7 +93,8 @@ def _log_ratio(mine: Row | None, theirs: Row | None, region: Region) -> tuple[fl
     if not mine or not theirs or region not in mine.regions or region not in theirs.regions:
         return None
     a, b = mine.regions[region], theirs.regions[region]
-    return math.log(a.images_per_second / b.images_per_second), math.hypot(_log_half(a), _log_half(b))
+    paired = math.log(mine.ratio_interval[1] / mine.ratio_interval[0]) / 2 if mine.ratio_interval else None
+    return math.log(a.images_per_second / b.images_per_second), paired or math.hypot(_log_half(a), _log_half(b))
 
 
 def _log_half(measured: Measured) -> float:

@@ -1,0 +1,136 @@
+"""A loaded backend with the images that it rotates through: it gets ready at a batch size and times blocks of calls."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from helpers import accuracy, memory, timing
+from helpers.backends import Backend
+from helpers.records import Telemetry, WarmUp
+from helpers.tensors import Tensors
+from helpers.timing import Block, Times
+
+POOL_BYTES = 256 * 2**20
+POOL_IMAGES = 1024
+ROUNDS_IN_FLIGHT = 4  # a block has so many calls for each request, since it begins and ends with fewer in flight
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds that a backend took to get ready: to load its model, to compile it, for its first call; and for one image of its second."""
+
+    load: float
+    compile: float | None
+    first_call: float
+    image: float
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A backend after its warm-up at a batch size, how many calls fill a block, and its start where each size has a model of its own."""
+
+    warm_up: WarmUp
+    calls_per_block: int
+    start: Start | None
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a backend used at one batch size."""
+
+    peak_memory_bytes: int | None
+    peak_device_memory_bytes: int | None
+    telemetry: Telemetry | None
+
+
+class Bench:
+    """A loaded backend that can be timed at one batch size after the other; seconds are by the clock given."""
+
+    def __init__(self, backend: Backend, tensors: Tensors, clock: Callable[[], float] = time.perf_counter):
+        self.backend, self._clock = backend, clock
+        self._tensors = tensors.prepared(backend.expects(tensors.how))
+        self.images = pool(self._tensors)
+        self._batches: Iterator[np.ndarray] = iter(())
+        self._finish: Callable[[np.ndarray], object] = accuracy.top_k
+        self._requests = backend.requests
+        self._watching = ExitStack()
+        self._sampler = None
+
+    def start(self, batch: int, load_seconds: float = 0.0) -> Start:
+        """Make the first two calls at a batch size and return how the backend started; `load_seconds` is what came before."""
+        given = next(rotate(self.images, batch))
+        compiled = self.backend.compile_seconds or 0.0 if load_seconds else 0.0
+        marks = [self._clock()]
+        for act in (lambda: self.backend.prepare(batch), lambda: self.backend(given), lambda: self.backend(given)):
+            act()
+            marks.append(self._clock())
+        prepare, first, second = np.diff(marks).tolist()
+        return Start(load_seconds + prepare - compiled, self.backend.compile_seconds, first, second / batch)
+
+    def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False) -> Ready:
+        """Warm up at a batch size and return what that took and how many calls fill a block.
+
+        `host`: a call then goes from stored pixels to the five best classes, one at a time; else it is the backend's alone.
+        """
+        self._batches = self._assembled(batch) if host else rotate(self.images, batch)
+        self._finish = accuracy.top_k if host else (lambda answers: None)
+        self._requests = 1 if host else self.backend.requests
+        start = self.start(batch) if self.backend.loads_each_batch else None
+        self.backend.prepare(batch)
+        memory.reset()
+        self.backend.device_memory_bytes()
+        self._watching = ExitStack()
+        self._sampler = self.backend.sampler()
+        if self._sampler:
+            self._watching.enter_context(self._sampler)
+        used, fastest = timing.warm_up(lambda: self._calls(self._requests), warm_up_seconds, self._clock)
+        rounds = max(1, math.ceil(block_seconds / max(fastest, 1e-6)))
+        return Ready(used, rounds if self._requests == 1 else self._requests * max(rounds, ROUNDS_IN_FLIGHT), start)
+
+    def block(self, calls: int, lead: bool = False) -> Block:
+        """Time so many calls on real images; `lead`: after a call that is not counted."""
+        if lead:
+            self._calls(self._requests)
+        cpu = time.process_time()
+        timed = self._calls(calls)
+        return replace(timed, cpu_seconds=time.process_time() - cpu)
+
+    def end(self) -> Used:
+        """Return what was used since `begin`."""
+        self._watching.close()
+        telemetry = self._sampler.telemetry() if self._sampler else None
+        return Used(memory.peak_bytes(), self.backend.device_memory_bytes(), telemetry)
+
+    def _calls(self, calls: int) -> Block:
+        if self._requests == 1:
+            return timing.block(self._call, calls, self._clock)
+        started = self._clock()
+        latencies = self.backend.flood(self._batches, calls, self._clock)
+        return Block(self._clock() - started, latencies)
+
+    def _call(self) -> Times | None:
+        self._finish(self.backend(next(self._batches)))
+        return self.backend.times
+
+    def _assembled(self, batch: int) -> Iterator[np.ndarray]:
+        """Yield batches made from the store when they are asked for."""
+        places = itertools.cycle(range(0, max(1, len(self._tensors) - batch + 1), batch))
+        return (np.resize(made := self._tensors[at : at + batch], (batch, *made.shape[1:])) for at in places)
+
+
+def pool(tensors: Tensors) -> np.ndarray:
+    """Return distinct prepared images to rotate through: as many as fit into 256 MiB, at most 1,024."""
+    image_bytes = tensors[:1].nbytes
+    return tensors[: min(POOL_IMAGES, max(1, POOL_BYTES // image_bytes), len(tensors))]
+
+
+def rotate(images: np.ndarray, batch: int) -> Iterator[np.ndarray]:
+    """Yield batches of real images for ever, neighbours different; made before the clock starts where they must be copied."""
+    if batch >= len(images):
+        return itertools.repeat(np.resize(images, (batch, *images.shape[1:])))
+    return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])

@@ -1,0 +1,142 @@
+"""A bench in a process of its own: its memory is its own, and when it dies for want of it, the sweep goes on."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Self
+
+from helpers import backends
+from helpers.backends import Recorded
+from helpers.bench import Bench, Ready, Start, Used
+from helpers.errors import why_it_died
+from helpers.params import Target
+from helpers.records import Data, Model, Region
+from helpers.tensors import Tensors
+from helpers.timing import Block
+
+
+class Failed(Exception):
+    """A backend that raised while it was measured, or whose process died; the text is what it said."""
+
+    worker: "Worker"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a loaded backend says of itself."""
+
+    label: str
+    description: str
+    device: str
+    precision: str
+    region: Region
+    simulated: bool
+    refusal: str | None  # why it gets no figure
+    recorded: Recorded | None  # its times, where nothing runs here
+    identity: str
+    start: Start | None  # None where it was not started: nothing runs, it is refused, or it failed
+
+
+class Worker:
+    """A target's bench in a fresh process; what the bench raises is raised here as Failed."""
+
+    def __init__(self, folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target):
+        self._artefacts, self.alive = folder / "artefacts", True
+        self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_depend_on_parent)
+        self.loaded: Loaded = self._ask(_load, folder, data, model, batch_sizes, target)
+
+    def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False) -> Ready:
+        return self._ask(_call, "begin", batch, warm_up_seconds, block_seconds, host)
+
+    def block(self, calls: int, lead: bool = False) -> Block:
+        return self._ask(_call, "block", calls, lead)
+
+    def end(self) -> Used:
+        return self._ask(_call, "end")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free what the runtime holds and end the process."""
+        if self.alive:
+            self._ask(_close)
+        self._pool.shutdown()
+
+    def _ask(self, function: Callable, *arguments: Any) -> Any:
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool:
+            self.alive = False
+            failed = Failed(why_it_died(self._artefacts))
+        except Failed as error:
+            failed = error
+        failed.worker = self
+        raise failed
+
+
+_bench: Bench  # in the worker's process
+
+
+def _depend_on_parent() -> None:
+    """End this process when its parent is gone, which may be killed, and not before: an interrupt is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target) -> Loaded:
+    global _bench
+    started = time.perf_counter()
+    backend = backends.load(folder, model, target)
+    seconds = time.perf_counter() - started
+    refusal = backend.refusal(model, batch_sizes)
+    _bench = Bench(backend, Tensors.of(folder, data))
+    start = None
+    if not refusal and not backend.recorded:
+        start = _started(min(batch_sizes) if backend.loads_each_batch else 1, seconds)
+    return Loaded(
+        label=backend.label,
+        description=backend.describe(),
+        device=backend.device,
+        precision=backend.precision,
+        region=backend.region,
+        simulated=backend.simulated,
+        refusal=refusal,
+        recorded=replace(backend.recorded, answers={}) if backend.recorded else None,
+        identity=backend.identity,
+        start=start,
+    )
+
+
+def _started(batch: int, load_seconds: float) -> Start | None:
+    try:
+        return _bench.start(batch, load_seconds)
+    except Exception:  # runtimes share no base class; the measurement itself records what is wrong
+        return None
+
+
+def _call(method: str, *arguments: Any) -> Any:
+    try:
+        return getattr(_bench, method)(*arguments)
+    except Exception as error:  # runtimes share no base class for what they raise, out of memory included; nor can all be pickled
+        raise Failed((str(error).strip() or type(error).__name__).splitlines()[0][:400]) from None
+
+
+def _close() -> None:
+    _bench.backend.close()
