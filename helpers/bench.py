@@ -57,7 +57,7 @@ class Bench:
         self.images = pool(self._tensors)
         self._batches: Iterator[np.ndarray] = iter(())
         self._finish: Callable[[np.ndarray], object] = accuracy.top_k
-        self._requests = backend.requests
+        self._requests, self._batch, self._calls_per_block = backend.requests, 1, 1
         self._watching = ExitStack()
         self._sampler = None
 
@@ -90,7 +90,9 @@ class Bench:
             self._watching.enter_context(self._sampler)
         used, fastest = timing.warm_up(lambda: self._calls(self._requests), warm_up_seconds, self._clock)
         rounds = max(1, math.ceil(block_seconds / max(fastest, 1e-6)))
-        return Ready(used, rounds if self._requests == 1 else self._requests * max(rounds, ROUNDS_IN_FLIGHT), start)
+        self._batch = batch
+        self._calls_per_block = rounds if self._requests == 1 else self._requests * max(rounds, ROUNDS_IN_FLIGHT)
+        return Ready(used, self._calls_per_block, start)
 
     def block(self, calls: int, lead: bool = False) -> Block:
         """Time so many calls on real images; `lead`: after a call that is not counted."""
@@ -99,6 +101,23 @@ class Bench:
         cpu = time.process_time()
         timed = self._calls(calls)
         return replace(timed, cpu_seconds=time.process_time() - cpu)
+
+    def run_for(self, seconds: float) -> tuple[int, float]:
+        """Call at the batch size of `begin` for at least so long, and return images and seconds."""
+        images, spent = 0, 0.0
+        while spent < seconds:
+            spent += self._calls(self._calls_per_block).seconds
+            images += self._batch * self._calls_per_block
+        return images, spent
+
+    def idle_for(self, seconds: float) -> Telemetry | None:
+        """Return what the device says of itself while nothing runs."""
+        sampler = self.backend.sampler()
+        if sampler is None:
+            return None
+        with sampler:
+            time.sleep(seconds)
+        return sampler.telemetry()
 
     def end(self) -> Used:
         """Return what was used since `begin`."""

@@ -1,9 +1,10 @@
 """What a notebook's cell shows: a figure, a table, a gallery, a sentence. Everything that comes from data is escaped."""
 
 import base64
+import inspect
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 
@@ -83,6 +84,11 @@ class Text:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(self.text)}</pre>"
+
+
+def source(function: Callable) -> Text:
+    """Return the code of a function, for what must be seen to be believed."""
+    return Text(inspect.getsource(function))
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def _launch(rows: list[Row], sweep: Sweep) -> str | None:
         return None
     best = _best(rows, sweep)
     return (
-        f"Launch overhead limits small batches: about {fixed:.2g} ms of a call do not grow with the batch, {each:.2g} ms do for each image; "
+        f"Launch overhead limits small batches: of a call about {fixed:.2g} ms do not grow with the batch, {each:.2g} ms are each image's; "
         f"use batch size {best.batch}, or try a compiled graph"
     )
 

@@ -299,7 +299,8 @@ class Row(Body):
     telemetry: Telemetry | None = None
     peak_memory_bytes: int | None = None  # resident, of its process: runtime, weights and the images that are rotated included
     peak_device_memory_bytes: int | None = None
-    energy: Energy | None = None  # None: no counter
+    energy: Energy | None = None
+    no_energy: str | None = None  # why there is none: no counter, most often
     noise: Noise | None = None
     remark: str | None = None  # what must be known of how it was measured
     error: str | None = None

@@ -5,7 +5,7 @@ import yaml
 from helpers import formats
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
-from helpers.records import Accuracy, Data, Model, Record, Sweep, Verdict
+from helpers.records import Accuracy, Data, Model, Record, Series, Sweep, Verdict
 
 
 def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, str]:
@@ -16,6 +16,56 @@ def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, st
     worst = next((verdict for verdict in ("FAIL", "INCONCLUSIVE", "PASS") if verdict in given), "NONE")
     word = "No verdict" if worst == "NONE" else worst
     return worst, f"{word}: {accuracy.sentence} {sweep.sentence}"
+
+
+def recommendation(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence | None:
+    """Return which configuration measured here is the fastest whose answers still agree; None where there is only the candidate.
+
+    fp32 agrees by the comparison of its answers; reduced precision when it is not shown to be worse than the candidate by the
+    margin, on the same images; of a model with random weights its direction alone is known, and that is said.
+    """
+    measured = [series for series in sweep.series if series.kind == "measured" and any(sweep.region in row.regions for row in series.rows)]
+    if len(measured) < 2:
+        return None
+    best = {
+        series.name: max(r.regions[sweep.region].images_per_second for r in series.rows if sweep.region in r.regions) for series in measured
+    }
+    ranked = sorted(measured, key=lambda series: -best[series.name])
+    refused = {series.name: reason for series in ranked if (reason := _disagrees(series, model, accuracy))}
+    chosen = next((series for series in ranked if series.name not in refused), None)
+    passed_over = [f"{name} is faster, but {reason}" for name, reason in refused.items() if not chosen or best[name] > best[chosen.name]]
+    if not chosen:
+        return Sentence(f"None is recommended: {'; '.join(passed_over)}.", "warning")
+    said = f"Recommended: {chosen.name}, {best[chosen.name]:.1f} images per second at its best batch size"
+    baseline = sweep.one("baseline")
+    if baseline and baseline.name in best and baseline is not chosen:
+        said += f", {formats.times(best[chosen.name] / best[baseline.name])} times {baseline.name} at its best"
+    said += f"; {_agreement(chosen, model, accuracy)}"
+    return Sentence("; ".join([said, *passed_over]) + ".")
+
+
+def _disagrees(series: Series, model: Model, accuracy: Accuracy) -> str:
+    """Return why a line must not be recommended, empty when it may be."""
+    if series.precision == "fp32" or model.random_weights:
+        return ""  # the comparison of its answers has been passed, or there would be no figure
+    compared = next((one for one in accuracy.comparisons if one.b == series.backend), None)
+    if compared is None:
+        own = accuracy.results[0]
+        return "" if own.backend == series.backend and accuracy.verdict == "PASS" else "its accuracy was not compared on the same images"
+    if compared.verdict in ("EQUIVALENT", "BETTER"):
+        return ""
+    return f"its accuracy is {compared.verdict.lower()} on the same images ({formats.span(compared.difference_interval_pct, 2)} points)"
+
+
+def _agreement(series: Series, model: Model, accuracy: Accuracy) -> str:
+    if series.precision == "fp32":
+        return "its answers are those of the original within the tolerance"
+    if model.random_weights:
+        return "its answers point the same way (cosine), but with random weights nothing is known of its accuracy"
+    compared = next((one for one in accuracy.comparisons if one.b == series.backend), None)
+    if compared is None:
+        return "its accuracy passed against the reference"
+    return f"its top-1 on the same images is {formats.span(compared.difference_interval_pct, 2)} points from the candidate's (95 %)"
 
 
 def banner(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence | None:

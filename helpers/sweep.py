@@ -8,17 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from helpers import baselines, files, noise, timing
+from helpers import baselines, energy, files, loadgen, noise, timing
 from helpers.bench import Ready, Start, Used
 from helpers.journal import Journal
 from helpers.params import BASELINES, BatchSweep, Target
 from helpers.progress import announce
-from helpers.records import Data, Measured, Model, Noise, Refereed, Row, Series
+from helpers.records import Data, Energy, Measured, Model, Noise, Refereed, Row, Series
 from helpers.steps import Step
 from helpers.timing import Point, Profile
 from helpers.worker import Failed, Loaded, Worker
 
 HOST_BLOCK_SECONDS = 0.025
+IDLE_SECONDS = 1.0
+SAMPLED_SECONDS = 25.0  # npu-smi tells the power about once a second
+REFEREE_PAIRS = 4
+REFEREE_SECONDS = 1.0  # each of a pair
 
 Hire = Callable[[Target], Worker]
 
@@ -64,6 +68,8 @@ class Turn:
     start: Start | None
     used: Used
     host: Measured | None = None
+    energy: Energy | None = None
+    no_energy: str | None = None
 
 
 def measure(step: Step, data: Data, model: Model) -> Swept:
@@ -78,12 +84,13 @@ def measure(step: Step, data: Data, model: Model) -> Swept:
             stack.callback(contenders[-1].close)
         for batch in _points(contenders, journal, settings):
             journal.add(batch, *_side_by_side(contenders, batch, timing.PROFILES[settings.profile]))
+        refereed = _referee(contenders[0], journal.rows(0), settings)
     rows = [_rows(one, journal.rows(at), contenders[0], settings) for at, one in enumerate(contenders)]
     series = [_series(one, own, settings, model) for one, own in zip(contenders, rows, strict=True)]
     published = BASELINES / f"{settings.baseline}.yaml"
     series += baselines.read(published) if published.is_file() else []
     path = journal.finish()
-    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), [])
+    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), refereed)
 
 
 def _targets(settings: BatchSweep) -> list[tuple[str, Target]]:
@@ -118,7 +125,9 @@ def _side_by_side(contenders: list[Contender], batch: int, profile: Profile) -> 
         try:
             with noise.Watch() as watch:
                 turns = _take_turns(left, batch, profile)
-            turns[left[0]].host = _host(left[0], batch, profile) if left[0].role == "candidate" else None
+            for one, turn in turns.items():
+                turn.energy, turn.no_energy = _energy(one, batch, profile)
+                turn.host = _host(one, batch, profile) if one.role == "candidate" else None
         except Failed as failed:
             turns = {}
             loser = next(one for one in left if one.worker is failed.worker)
@@ -159,6 +168,42 @@ def _host(candidate: Contender, batch: int, profile: Profile) -> Measured:
     return point.measured()
 
 
+def _energy(one: Contender, batch: int, profile: Profile) -> tuple[Energy | None, str | None]:
+    """Return the energy per image of one backend that runs alone, or why there is none; nothing runs where nothing counts."""
+    try:
+        if one.loaded.has_sampler:
+            return _energy_of_device(one, batch, profile), None
+        counter = energy.find(one.loaded.provider)
+        one.worker.begin(batch, profile.warm_up_seconds / 4, profile.block_seconds)
+        measured = energy.measure(counter, one.worker.run_for, IDLE_SECONDS, profile.seconds)
+        one.worker.end()
+        return measured, None
+    except energy.NoEnergy as reason:
+        return None, str(reason)
+
+
+def _energy_of_device(one: Contender, batch: int, profile: Profile) -> Energy:
+    """Return the energy by the power that the device tells about once a second: that takes a long time, alone and idle."""
+    if profile.processes == 1:
+        raise energy.NoEnergy("only profile official takes the time that the device's slow samples of its power need")
+    idle = one.worker.idle_for(SAMPLED_SECONDS)
+    one.worker.begin(batch, profile.warm_up_seconds / 4, profile.block_seconds)
+    images, seconds = one.worker.run_for(SAMPLED_SECONDS)
+    return energy.of_telemetry(one.worker.end().telemetry, idle, images, seconds)
+
+
+def _referee(candidate: Contender, measured: list[Row], settings: BatchSweep) -> list[Refereed]:
+    """Return what LoadGen says: one call at a time at the smallest batch size, all at once at the fastest."""
+    known = {row.batch: row.regions[candidate.loaded.region].images_per_second for row in measured if row.regions}
+    if not settings.referee or not known:
+        return []
+    loadgen.module()
+    runs = [] if candidate.loaded.requests > 1 else [("SingleStream", min(known))]
+    runs.append(("Offline", max(known, key=known.get)))
+    seconds = max(REFEREE_SECONDS, timing.PROFILES[settings.profile].seconds / REFEREE_PAIRS)
+    return [candidate.worker.referee(scenario, batch, seconds, REFEREE_PAIRS) for scenario, batch in runs]
+
+
 def _row(one: Contender, turn: Turn, baseline: Point | None, profile: Profile, seen: Noise) -> Row:
     """Return the row of a measured point: the whole calls, and the execution alone where the backend tells it apart."""
     point, start = turn.point, turn.start
@@ -181,6 +226,8 @@ def _row(one: Contender, turn: Turn, baseline: Point | None, profile: Profile, s
         telemetry=turn.used.telemetry,
         peak_memory_bytes=turn.used.peak_memory_bytes,
         peak_device_memory_bytes=turn.used.peak_device_memory_bytes,
+        energy=turn.energy,
+        no_energy=turn.no_energy,
         noise=seen,
         remark=f"time limit: {len(point.blocks)} of {profile.blocks} blocks" if short else None,
     )

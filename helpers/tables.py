@@ -1,15 +1,17 @@
 """The tables of notebooks and report: the numbers behind every chart and sentence."""
 
-from helpers import formats
+from helpers import formats, noise
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Check, Ratio, Region, Row, Series, Stage, Sweep
+
+LOUDNESS = ("STABLE", "NOISY", "UNSTABLE")
 
 
 def fps(sweep: Sweep) -> Group:
     """Return the numbers of the chart: the candidate's rows with their ratios, then every other line."""
     baseline, ratios = sweep.one("baseline"), {ratio.batch: ratio for ratio in sweep.ratios}
     rows = [_fps_row(row, ratios.get(row.batch), baseline, sweep) for row in sweep.one("candidate").rows]
-    headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "remark"]
+    headers = ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "noise", "remark"]
     caption = f"{sweep.one('candidate').name} on {sweep.one('candidate').device}, {sweep.region} time"
     if baseline:
         caption += f", against {baseline.name} ({baseline.kind}; device {baseline.device})"
@@ -73,8 +75,17 @@ def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Swee
         f"{ratio.ratio:.3f}" if ratio and ratio.ratio else None,
         formats.span(ratio.interval, 3) if ratio else None,
         "no gate" if sweep.gate == "none" else ratio.verdict.replace("NONE", "") if ratio else None,
+        _noise(row, baseline),
         _remark(row, ratio, baseline),
     ]
+
+
+def _noise(row: Row, baseline: Series | None) -> str | None:
+    """Return the verdict of the noisier of a row and its baseline."""
+    theirs = next((other.noise for other in baseline.rows if other.batch == row.batch), None) if baseline else None
+    if theirs and (not row.noise or LOUDNESS.index(theirs.verdict) > LOUDNESS.index(row.noise.verdict)):
+        return f"baseline {noise.phrase(theirs)}"
+    return noise.phrase(row.noise) if row.noise else None
 
 
 def _remark(row: Row, ratio: Ratio | None, baseline: Series | None) -> str:
@@ -121,7 +132,30 @@ def accuracy(record: Accuracy) -> Group:
         rows.append([f"reference: {reference.name}", None, None, f"{reference.top1_pct:.2f} %", None, None, None, reference.source])
     remarks = [Sentence(remark, "warning") for result in record.results for remark in result.remarks]
     table = Table(["backend", "device", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
-    return Group([table, *remarks])
+    return Group([table, *remarks, _comparisons(record)])
+
+
+def _comparisons(record: Accuracy) -> Table | None:
+    """Return every other configuration against the candidate, image by image."""
+    rows = [
+        [
+            one.b,
+            one.both_right,
+            one.only_a,
+            one.only_b,
+            one.both_wrong,
+            f"{one.p_value:.2g}",
+            formats.span(one.difference_interval_pct, 2),
+            one.verdict,
+        ]
+        for one in record.comparisons
+    ]
+    headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference in points, 95 %", "verdict"]
+    caption = (
+        f"Against the candidate on the same images. p: McNemar's exact test; EQUIVALENT: within {record.params['margin_points']:g} points "
+        "by two one-sided tests at 5 %"
+    )
+    return Table(headers, rows, caption) if rows else None
 
 
 def checks(found: list[Check]) -> Table:

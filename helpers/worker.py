@@ -13,12 +13,13 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Self
 
-from helpers import backends
+from helpers import backends, referee
 from helpers.backends import Recorded
 from helpers.bench import Bench, Ready, Start, Used
 from helpers.errors import why_it_died
 from helpers.params import Target
-from helpers.records import Data, Model, Region
+from helpers.records import Data, Model, Refereed, Region, Telemetry
+from helpers.referee import Scenario
 from helpers.tensors import Tensors
 from helpers.timing import Block
 
@@ -42,6 +43,9 @@ class Loaded:
     refusal: str | None  # why it gets no figure
     recorded: Recorded | None  # its times, where nothing runs here
     identity: str
+    provider: str
+    requests: int
+    has_sampler: bool  # the device tells its power, slowly
     start: Start | None  # None where it was not started: nothing runs, it is refused, or it failed
 
 
@@ -59,8 +63,18 @@ class Worker:
     def block(self, calls: int, lead: bool = False) -> Block:
         return self._ask(_call, "block", calls, lead)
 
+    def run_for(self, seconds: float) -> tuple[int, float]:
+        return self._ask(_call, "run_for", seconds)
+
+    def idle_for(self, seconds: float) -> Telemetry | None:
+        return self._ask(_call, "idle_for", seconds)
+
     def end(self) -> Used:
         return self._ask(_call, "end")
+
+    def referee(self, scenario: Scenario, batch: int, seconds: float, pairs: int) -> Refereed:
+        """Return how MLPerf LoadGen and the bench agree, both driving it in turns."""
+        return self._ask(_referee, scenario, batch, seconds, pairs)
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +134,9 @@ def _load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target
         refusal=refusal,
         recorded=replace(backend.recorded, answers={}) if backend.recorded else None,
         identity=backend.identity,
+        provider=backend.provider,
+        requests=backend.requests,
+        has_sampler=backend.sampler() is not None,
         start=start,
     )
 
@@ -132,8 +149,16 @@ def _started(batch: int, load_seconds: float) -> Start | None:
 
 
 def _call(method: str, *arguments: Any) -> Any:
+    return _told(lambda: getattr(_bench, method)(*arguments))
+
+
+def _referee(*arguments: Any) -> Refereed:
+    return _told(lambda: referee.compare(_bench, *arguments))
+
+
+def _told(act: Callable[[], Any]) -> Any:
     try:
-        return getattr(_bench, method)(*arguments)
+        return act()
     except Exception as error:  # runtimes share no base class for what they raise, out of memory included; nor can all be pickled
         raise Failed((str(error).strip() or type(error).__name__).splitlines()[0][:400]) from None
 
