@@ -4,7 +4,6 @@ The peer is the same work in the same run: the seconds that each notebook's own 
 its last. What is above that is starting kernels, importing, rendering pages. Writes results/demo_run_<cores>cores.json.
 """
 
-import json
 import re
 import subprocess
 import sys
@@ -12,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from helpers import ROOT, environment, records, steps
-from helpers.params import STEPS
+import outcome
 
-RESULTS = Path(__file__).parent / "results"
+from helpers import ROOT, records, steps
+from helpers.params import STEPS
 
 
 def main() -> None:
@@ -32,16 +31,7 @@ def main() -> None:
     share = 1 - sum(own.values()) / total
     print(f"{'all':16} {total:6.1f} s; kernels, imports and pages are {100 * share:.0f} % of it")
     result = {"total_seconds": total, "wall_seconds": walls, "own_seconds": own, "overhead_share": share}
-    commit, dirty = environment.commit()
-    result["conditions"] = {
-        **environment.machine(),
-        **environment.versions(("torch", "onnxruntime", "papermill")),
-        "commit": commit,
-        "dirty": dirty,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"demo_run_{environment.cores()}cores.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    outcome.write("demo_run", result, ("torch", "onnxruntime", "papermill"))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Do two independent referees see what this harness sees? MLPerf LoadGen on the same loaded session, OpenVINO's benchmark_app beside it.
 
-Each figure is the ratio theirs / ours of runs that took turns, with its 95 % interval over the pairs. The peers: LoadGen drives
-the very session that we measure; benchmark_app is a process of its own with the same ONNX file, hints, threads and real images.
-Writes results/referees_<cores>cores.json and exits with 1 when a ratio is outside its limits.
+Each figure is the ratio theirs / ours of runs that took turns, with its 95 % interval over the pairs: PASS when the interval is
+within the limits, FAIL when it is outside, else INCONCLUSIVE. LoadGen drives the very session that we measure; benchmark_app is a
+process of its own with the same ONNX file, hints, threads and real images. Writes results/referees_<cores>cores.json and exits with
+1 when one fails.
 """
 
 import json
@@ -14,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import openvino
+from outcome import write
 
-from helpers import ROOT, backends, environment, records, referee, steps
+from helpers import ROOT, backends, params, records, referee, steps
 from helpers.bench import Bench
 from helpers.params import Target
 from helpers.records import Interval
 from helpers.tensors import Tensors
 
-RESULTS = Path(__file__).parent / "results"
 RUNS = {"demo": 8, "conformer_base_cpu": 4}  # params/<run>.yaml, and the batch size of its throughput figures
 SECONDS = {"demo": 1, "conformer_base_cpu": 3}  # of each run of each side
 LOADGEN_PAIRS, APP_PAIRS = 10, 4
@@ -41,13 +42,14 @@ def main() -> int:
                 command = [sys.executable, "-m", "helpers.run", f"params/{run}.yaml", "-p", "run", str(made), "--only", step]
                 subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
             found += [*loadgen(run, made), *benchmark_app(run, made)]
-    write({"agreement": found, "pairs": {"loadgen": LOADGEN_PAIRS, "benchmark_app": APP_PAIRS}, "seconds": SECONDS})
-    return 0 if all(one["within"] for one in found) else 1
+    result = {"agreement": found, "pairs": {"loadgen": LOADGEN_PAIRS, "benchmark_app": APP_PAIRS}, "seconds": SECONDS}
+    write("referees", result, ("mlcommons-loadgen", "openvino", "onnxruntime", "numpy"))
+    return 1 if any(one["verdict"] == "FAIL" for one in found) else 0
 
 
 def loadgen(run: str, folder: Path) -> list[dict]:
     """Return how LoadGen and this harness agree on ONNX Runtime, one call at a time and all samples at once."""
-    threads = params.read(ROOT / "params" / f"{run}.yaml", {}, NAMES).threads
+    threads = params.read(ROOT / "params" / f"{run}.yaml", {}).threads
     bench, found = load(folder, Target(backend="onnxruntime", threads=threads)), []
     for scenario, batch in (("SingleStream", 1), ("Offline", RUNS[run])):
         heard = referee.compare(bench, scenario, batch, SECONDS[run], LOADGEN_PAIRS)
@@ -108,27 +110,16 @@ def load(folder: Path, target: Target) -> Bench:
     return Bench(backends.load(folder, model, target), Tensors.of(folder, data))
 
 
-def said(what: str, limit_pct: float, theirs: float, ours: float, agreement: tuple[float, Interval | None]) -> dict:
+def said(what: str, limit_pct: float, theirs: float, ours: float, agreement: tuple[float, Interval]) -> dict:
     """Print one ratio with its interval and return it with what it was made of."""
-    ratio, *interval = (1 + pct / 100 for pct in (agreement[0], *agreement[1]))
-    within = abs(agreement[0]) <= limit_pct
-    limits = f"{1 - limit_pct / 100:.2f}-{1 + limit_pct / 100:.2f}"
+    ratio, low, high = (1 + pct / 100 for pct in (agreement[0], *agreement[1]))
+    least, most = 1 - limit_pct / 100, 1 + limit_pct / 100
+    verdict = "PASS" if least <= low and high <= most else "FAIL" if high < least or low > most else "INCONCLUSIVE"
     print(
-        f"{what:60} {theirs:8.1f} / {ours:8.1f} = {ratio:.3f} ({interval[0]:.3f}-{interval[1]:.3f}), "
-        f"{'within' if within else 'OUTSIDE'} {limits}",
-        flush=True,
+        f"{what:60} {theirs:8.1f} / {ours:8.1f} = {ratio:.3f} ({low:.3f} to {high:.3f}), {least:.2f} to {most:.2f}: {verdict}", flush=True
     )
-    return {"what": what, "theirs": theirs, "ours": ours, "ratio": ratio, "interval": interval, "limits": limits, "within": within}
-
-
-def write(result: dict) -> None:
-    """Write a result with the conditions that it was made under."""
-    commit, dirty = environment.commit()
-    versions = environment.versions(("mlcommons-loadgen", "openvino", "onnxruntime", "numpy"))
-    result["conditions"] = {**environment.machine(), **versions, "commit": commit, "dirty": dirty}
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"referees_{environment.cores()}cores.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    limits = [least, most]
+    return {"what": what, "theirs": theirs, "ours": ours, "ratio": ratio, "interval": [low, high], "limits": limits, "verdict": verdict}
 
 
 if __name__ == "__main__":

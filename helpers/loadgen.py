@@ -1,6 +1,6 @@
 """MLPerf LoadGen drives a loaded backend: it issues the queries and keeps the time, the backend answers them.
 
-Its figures are of whole calls, copies included where there are any. It takes about 1 us an image and 3 us a query of its own.
+Its figures are of whole calls, copies included where there are any. In Offline it takes about 1 us an image for itself.
 """
 
 import math
@@ -19,7 +19,7 @@ from helpers.backends import Backend
 from helpers.errors import UserError
 
 Listener = Callable[[Sequence[int]], object]
-SLACK = 2  # how far the rate may be from the expected one before LoadGen calls a run INVALID
+SLACK = 4  # times the expected rate: faster than that, a run is so short that LoadGen calls it INVALID
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,21 @@ def offline(backend: Backend, images: np.ndarray, batch: int, seconds: float, im
 def single_stream(backend: Backend, images: np.ndarray, batch: int, seconds: float, call_seconds: float) -> Heard:
     """Return what LoadGen hears in SingleStream: one query after the other for `seconds`, drawn at random, each of one sample.
 
-    A sample is a prepared batch, so that a query is one call at any batch size; LoadGen's queries per second times `batch` are images
-    per second. `call_seconds` is the expected time of a call.
+    A sample is a prepared batch, so that a query is one call at any batch size. Images per second are `batch` over LoadGen's mean
+    latency, since latency is what the scenario is about. `call_seconds` is the expected time of a call.
     """
     lg = module()
     batches = _batches(images, batch)
     settings = lg.TestSettings()
     settings.scenario = lg.TestScenario.SingleStream
-    settings.single_stream_expected_latency_ns = max(1, round(1e9 * call_seconds / SLACK))  # it prepares twice as many queries as fit
+    settings.single_stream_expected_latency_ns = max(1, round(2e9 * call_seconds / SLACK))  # queries for twice the duration are prepared
     settings.min_duration_ms = round(1000 * seconds)
     settings.min_query_count = 1
     summary = _run(lg, settings, len(batches), lambda samples: None, lambda samples: backend(batches[samples[0]]))
     enough = "Early stopping satisfied: Yes" in summary
     p90 = _number(r"Early stopping 90\.0th percentile estimate:", summary) / 1e6 if enough else None
-    return Heard(batch * _number(r"QPS w/ loadgen overhead\s*:", summary), p90)
+    # Between two queries LoadGen takes 6 us for itself: 2 % of a call of 0.3 ms. It says so, and gives the rate without it as well.
+    return Heard(batch * _number(r"QPS w/o loadgen overhead\s*:", summary), p90)
 
 
 def _batches(images: np.ndarray, batch: int) -> list[np.ndarray]:

@@ -150,7 +150,7 @@ def _change_pct(before: float, after: float) -> float:
 def _numbers(pattern: str) -> list[int]:
     """Return what the files of all cores say; a core that is off, or does not know, says nothing."""
     numbers = []
-    for file in CPUS.glob(f"cpu[0-9]*/{pattern}"):
+    for file in CPUS.glob(f"cpu*/{pattern}"):
         with contextlib.suppress(OSError, ValueError):
             numbers.append(int(file.read_text()))
     return numbers

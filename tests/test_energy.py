@@ -278,6 +278,12 @@ def test_samples_of_the_power_add_up_between_their_means():
     assert sampled.joules() == 300 + 600
 
 
+def test_samples_of_two_threads_may_come_out_of_order():
+    sampled = Sampled(lambda: 100.0, iter([2.0, 0.0]).__next__)
+    sampled.sample()
+    assert sampled.joules() == 200
+
+
 def test_samples_are_taken_in_the_background_and_end_with_the_block(monkeypatch):
     monkeypatch.setattr(energy, "NVML_SECONDS", 0.001)
     asked = threading.Semaphore(0)

@@ -62,8 +62,12 @@ def test_earlier_windows_are_another_matter():
 
 
 def test_windows_are_tenths_of_many_blocks():
-    assert noise.judge(np.array([100.0] * 57 + [118.0] * 3), QUIET).windows_pct == pytest.approx(9)
-    assert noise.judge(np.array([100.0] * 42 + [118.0] * 6 + [100.0] * 12), QUIET).windows_pct == pytest.approx(18)
+    assert noise.judge(np.array([100.0] * 87 + [118.0] * 3), QUIET).windows_pct == pytest.approx(6)
+    assert noise.judge(np.array([100.0] * 63 + [118.0] * 9 + [100.0] * 18), QUIET).windows_pct == pytest.approx(18)
+
+
+def test_windows_of_few_blocks_are_of_three():
+    assert noise.judge(np.array([100.0] * 18 + [118.0] * 2), QUIET).windows_pct == pytest.approx(12)
 
 
 def test_the_last_third_may_be_2_percent_from_the_first():
@@ -129,6 +133,7 @@ def test_a_phrase_has_the_first_reason_and_causes_come_first():
     assert noise.phrase(noise.judge(alternating(3), Seen(others_pct=12))) == (
         "NOISY: other processes took 12.0 % of the cores, and 1 more reason"
     )
+    assert noise.phrase(noise.judge(alternating(6), Seen(others_pct=12))).endswith(", and 2 more reasons")
     assert noise.phrase(noise.judge(alternating(20), Seen(others_pct=12))) == (
         "UNSTABLE: other processes took 12.0 % of the cores, and 3 more reasons"
     )
