@@ -114,17 +114,23 @@ def _depend_on_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target) -> Loaded:
+def _load(*arguments: Any) -> Loaded:
     global _bench
+    _bench, loaded = load(*arguments)
+    return loaded
+
+
+def load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target) -> tuple[Bench, Loaded]:
+    """Return the bench of a target, loaded in this process, and what it says of itself."""
     started = time.perf_counter()
     backend = backends.load(folder, model, target)
     seconds = time.perf_counter() - started
     refusal = backend.refusal(model, batch_sizes)
-    _bench = Bench(backend, Tensors.of(folder, data))
+    bench = Bench(backend, Tensors.of(folder, data))
     start = None
     if not refusal and not backend.recorded:
-        start = _started(min(batch_sizes) if backend.loads_each_batch else 1, seconds)
-    return Loaded(
+        start = _started(bench, min(batch_sizes) if backend.loads_each_batch else 1, seconds)
+    return bench, Loaded(
         label=backend.label,
         description=backend.describe(),
         device=backend.device,
@@ -141,9 +147,9 @@ def _load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target
     )
 
 
-def _started(batch: int, load_seconds: float) -> Start | None:
+def _started(bench: Bench, batch: int, load_seconds: float) -> Start | None:
     try:
-        return _bench.start(batch, load_seconds)
+        return bench.start(batch, load_seconds)
     except Exception:  # runtimes share no base class; the measurement itself records what is wrong
         return None
 

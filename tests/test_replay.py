@@ -10,6 +10,7 @@ from helpers import params, sweep
 from helpers.backends import replay
 from helpers.errors import ParameterError, UserError
 from helpers.records import Copies
+from tests import workers
 from tests.test_kit import run_of
 from tests.test_recorded import ONLY_MEAN, summary, write
 from tests.test_records import check_of
@@ -321,9 +322,11 @@ def measure(results, monkeypatch, **load_options):
     backend = load(results, **load_options)
     folder = results.parent / "run"
     data = replay.steps.load(replay.Data, folder)
-    monkeypatch.setattr(sweep.backends, "load", lambda *_: backend)
+    monkeypatch.setattr(workers.worker.backends, "load", lambda *_: backend)
+    monkeypatch.setattr(sweep, "Worker", workers.Here)
     settings = params.check(params.BatchSweep, batch_sizes=[8, 1], baseline="none")
-    [series] = sweep.measure(SimpleNamespace(settings=settings, folder=folder), data, run_of(results.parent / "again")[1])
+    step = SimpleNamespace(settings=settings, folder=folder, artefacts=folder / "artefacts", fingerprint="f")
+    [series] = sweep.measure(step, data, run_of(results.parent / "again")[1]).series
     return series
 
 

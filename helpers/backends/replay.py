@@ -90,7 +90,7 @@ def _row(timed: Timing) -> Row:
     """Return the row of one measurement; ais_bench times the execution alone, so that is its region."""
     seconds = [ms / 1000 for ms in timed.execute_ms]
     if seconds:
-        compute = timing.measured(timed.batch, seconds, seconds)
+        compute = timing.measured(timed.batch, np.array(seconds), seconds)
     else:
         fps = 1000 * timed.batch / timed.mean_ms
         compute = Measured(images_per_second=fps, interval_fps=None, latency_ms=None, blocks=1, calls=None)
