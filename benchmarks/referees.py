@@ -77,7 +77,8 @@ def benchmark_app(run: str, folder: Path) -> list[dict]:
 def against_app(bench: Bench, folder: Path, hint: str, batch: int, seconds: int) -> list[tuple[float, float]]:
     """Return pairs of images per second, benchmark_app's first."""
     ready = bench.begin(batch, referee.WARM_UP_SECONDS, 0.5)
-    calls = round(ready.calls_per_block * seconds / bench.block(ready.calls_per_block).seconds)
+    wanted = round(ready.calls_per_block * seconds / bench.block(ready.calls_per_block).seconds)
+    calls = max(wanted, bench.backend.requests)
     with tempfile.TemporaryDirectory() as work:
         command = [*app_command(bench, folder, Path(work), hint, batch), "-t", str(seconds)]
         return referee.take_turns(lambda: app_rate(command), lambda: batch * calls / bench.block(calls).seconds, APP_PAIRS)

@@ -126,7 +126,7 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
         return 0
     for stale in (records.KINDS[NAMES.index(name)].file_name(), page.name, executed.name, "report.json", "report.html"):
         (folder / stale).unlink(missing_ok=True)  # what fails must not leave an older result, nor a report of one
-    for stale in (folder / "artefacts").glob(HANG_LOGS):
+    for stale in (*(folder / "artefacts").glob(HANG_LOGS), *((folder / "artefacts").glob("*.partial") if force else ())):
         stale.unlink()
     code, failure = _papermill(name, settings, executed)
     if executed.is_file():

@@ -62,13 +62,13 @@ class Block:
 
 
 def block(run: Callable[[], Times | None], calls: int, clock: Callable[[], float]) -> Block:
-    """Time some calls one after the other. This is the loop behind every figure but those with several requests in flight."""
-    parts = []
-    marks = [clock()]
+    """Time some calls, one after the other."""
+    parts, marks = [], [clock()]
     for _ in range(calls):
         parts.append(run())
         marks.append(clock())
-    return Block(marks[-1] - marks[0], [after - before for before, after in itertools.pairwise(marks)], [part for part in parts if part])
+    each = [after - before for before, after in itertools.pairwise(marks)]
+    return Block(marks[-1] - marks[0], each, [part for part in parts if part])
 
 
 class Timed(Protocol):
