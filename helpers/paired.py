@@ -36,8 +36,11 @@ def compare(a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, margin_poi
 
 
 def _difference_pct(only_a: int, only_b: int, images: int, level: float) -> Interval:
-    """Return the interval of b's share of right answers less a's, in points (Agresti and Min, Statistics in Medicine 24, 2005)."""
+    """Return the interval of b's share of right answers less a's, in points (Agresti and Min, Statistics in Medicine 24, 2005).
+
+    Of a few images it would go beyond 100 points, where it is cut off.
+    """
     total, loss, gain = images + 2, only_a + 0.5, only_b + 0.5  # half an image more in each of the four cells
     difference = (gain - loss) / total
     half = float(special.ndtri((1 + level) / 2)) * math.sqrt(gain + loss - (gain - loss) ** 2 / total) / total
-    return 100 * (difference - half), 100 * (difference + half)
+    return max(-100.0, 100 * (difference - half)), min(100.0, 100 * (difference + half))

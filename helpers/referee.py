@@ -36,8 +36,10 @@ def compare(bench: Bench, scenario: Scenario, batch: int, seconds: float, pairs:
         p90.append(heard.latency_p90_ms)
         return heard.images_per_second
 
-    measured = take_turns(theirs, lambda: batch * calls / bench.block(calls).seconds, pairs)
-    bench.end()
+    try:
+        measured = take_turns(theirs, lambda: batch * calls / bench.block(calls).seconds, pairs)
+    finally:
+        bench.end()
     return judge(scenario, batch, measured, None if None in p90 else float(np.median(p90)))
 
 

@@ -2,10 +2,10 @@
 
 import yaml
 
-from helpers import formats
+from helpers import formats, throughput_tables
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
-from helpers.records import Accuracy, Data, Model, Record, Series, Sweep, Verdict
+from helpers.records import Accuracy, Data, Model, Record, Result, Series, Sweep, Verdict
 
 
 def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, str]:
@@ -21,51 +21,88 @@ def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, st
 def recommendation(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence | None:
     """Return which configuration measured here is the fastest whose answers still agree; None where there is only the candidate.
 
-    fp32 agrees by the comparison of its answers; reduced precision when it is not shown to be worse than the candidate by the
-    margin, on the same images; of a model with random weights its direction alone is known, and that is said.
+    fp32 agrees by the comparison of its answers; reduced precision when paired with the candidate on the same images it is shown to be
+    equivalent or better, and the candidate's own accuracy is known; of a model with random weights only the direction is known, and
+    that is said.
     """
-    measured = [series for series in sweep.series if series.kind == "measured" and any(sweep.region in row.regions for row in series.rows)]
-    if len(measured) < 2:
+    measured = [series for series in sweep.series if series.kind == "measured" and _best(series, sweep)]
+    if len(measured) < 2 or sweep.one("candidate").kind != "measured":  # a recorded candidate is of another machine
         return None
-    best = {
-        series.name: max(r.regions[sweep.region].images_per_second for r in series.rows if sweep.region in r.regions) for series in measured
-    }
-    ranked = sorted(measured, key=lambda series: -best[series.name])
-    refused = {series.name: reason for series in ranked if (reason := _disagrees(series, model, accuracy))}
-    chosen = next((series for series in ranked if series.name not in refused), None)
-    passed_over = [f"{name} is faster, but {reason}" for name, reason in refused.items() if not chosen or best[name] > best[chosen.name]]
-    if not chosen:
+    ranked = sorted(measured, key=lambda series: -_best(series, sweep)[0])
+    at = next((at for at, series in enumerate(ranked) if not _doubt(series, model, accuracy, sweep)), len(ranked))
+    passed_over = [f"{_figure(series, sweep)}, but {_doubt(series, model, accuracy, sweep)}" for series in ranked[:at]]
+    if at == len(ranked):
         return Sentence(f"None is recommended: {'; '.join(passed_over)}.", "warning")
-    said = f"Recommended: {chosen.name}, {best[chosen.name]:.1f} images per second at its best batch size"
-    baseline = sweep.one("baseline")
-    if baseline and baseline.name in best and baseline is not chosen:
-        said += f", {formats.times(best[chosen.name] / best[baseline.name])} times {baseline.name} at its best"
-    said += f"; {_agreement(chosen, model, accuracy)}"
-    return Sentence("; ".join([said, *passed_over]) + ".")
+    chosen, baseline = ranked[at], sweep.one("baseline")
+    said = f"Recommended: {_figure(chosen, sweep)}"
+    if baseline in measured and baseline is not chosen:
+        ratio = formats.times(_best(chosen, sweep)[0] / _best(baseline, sweep)[0])
+        said += f", {ratio} times the best of {throughput_tables.name(baseline, sweep)}"
+    return Sentence("; ".join([said, _agreement(chosen, model, accuracy, sweep), *passed_over]) + ".")
 
 
-def _disagrees(series: Series, model: Model, accuracy: Accuracy) -> str:
+def _best(series: Series, sweep: Sweep) -> tuple[float, int] | None:
+    """Return the most images per second of a line and their batch size."""
+    return max(((row.regions[sweep.region].images_per_second, row.batch) for row in series.rows if sweep.region in row.regions), default=None)
+
+
+def _figure(series: Series, sweep: Sweep) -> str:
+    fps, batch = _best(series, sweep)
+    return f"{throughput_tables.name(series, sweep)}, {fps:.1f} images per second at batch size {batch}"
+
+
+def _doubt(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -> str:
     """Return why a line must not be recommended, empty when it may be."""
     if series.precision == "fp32" or model.random_weights:
         return ""  # the comparison of its answers has been passed, or there would be no figure
-    compared = next((one for one in accuracy.comparisons if one.b == series.backend), None)
-    if compared is None:
-        own = accuracy.results[0]
-        return "" if own.backend == series.backend and accuracy.verdict == "PASS" else "its accuracy was not compared on the same images"
-    if compared.verdict in ("EQUIVALENT", "BETTER"):
+    result = _evaluated(series, accuracy, sweep)
+    if result is None:
+        return "its accuracy was not evaluated"
+    unknown = _unknown(accuracy)
+    if result is accuracy.results[0]:
+        return unknown
+    compared = next(one for one in accuracy.comparisons if one.b == result.stage)
+    points = formats.span(compared.difference_interval_pct, 2)
+    if compared.verdict == "WORSE":
+        return f"its top-1 is lower than the candidate's on the same images ({points} points)"
+    if compared.verdict == "INCONCLUSIVE":
+        return f"these images are too few to tell its top-1 from the candidate's ({points} points)"
+    return f"it was compared with the candidate alone, and of the candidate {unknown}" if unknown else ""
+
+
+def _unknown(accuracy: Accuracy) -> str:
+    """Return why the candidate's accuracy, in reduced precision, is no measure: neither a reference nor fp32 on the same images says so."""
+    exact = {result.stage for result in accuracy.results if result.precision == "fp32"}
+    same_as_exact = any(one.b in exact and one.verdict in ("EQUIVALENT", "WORSE") for one in accuracy.comparisons)
+    if "candidate" in exact or same_as_exact or accuracy.verdict == "PASS":
         return ""
-    return f"its accuracy is {compared.verdict.lower()} on the same images ({formats.span(compared.difference_interval_pct, 2)} points)"
+    return {
+        "FAIL": "the accuracy fails against the reference",
+        "INCONCLUSIVE": "the accuracy against the reference is INCONCLUSIVE",
+        "NONE": "the accuracy was compared with nothing",
+    }[accuracy.verdict]
 
 
-def _agreement(series: Series, model: Model, accuracy: Accuracy) -> str:
+def _agreement(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -> str:
+    """Return what is known of the answers of a line that is recommended."""
     if series.precision == "fp32":
         return "its answers are those of the original within the tolerance"
     if model.random_weights:
         return "its answers point the same way (cosine), but with random weights nothing is known of its accuracy"
-    compared = next((one for one in accuracy.comparisons if one.b == series.backend), None)
-    if compared is None:
-        return "its accuracy passed against the reference"
-    return f"its top-1 on the same images is {formats.span(compared.difference_interval_pct, 2)} points from the candidate's (95 %)"
+    result = _evaluated(series, accuracy, sweep)
+    compared = next((one for one in accuracy.comparisons if one.b == result.stage), None)
+    if compared:
+        span = formats.span(compared.difference_interval_pct, 2)
+        return f"its top-1 less the candidate's, on the same images, is {span} points (95 %)"
+    return "its accuracy passed against the reference" if accuracy.verdict == "PASS" else "its top-1 is as good as that of fp32 on the same images"
+
+
+def _evaluated(series: Series, accuracy: Accuracy, sweep: Sweep) -> Result | None:
+    """Return the accuracy of what a line measured, None where there is none or it is of another configuration."""
+    stage = throughput_tables.place(series, sweep).replace(" ", "_")
+    candidate = accuracy.results[0]
+    found = next((result for result in accuracy.results if result.stage == stage and result.backend == series.backend), None)
+    return found if found and found.evaluated and candidate.evaluated else None
 
 
 def banner(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence | None:

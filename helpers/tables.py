@@ -2,7 +2,7 @@
 
 from helpers import formats, noise
 from helpers.elements import Group, Sentence, Table
-from helpers.records import Accuracy, Check, Ratio, Region, Row, Series, Stage, Sweep
+from helpers.records import Accuracy, Check, Ratio, Region, Result, Row, Series, Stage, Sweep
 
 LOUDNESS = ("STABLE", "NOISY", "UNSTABLE")
 
@@ -116,7 +116,7 @@ def accuracy(record: Accuracy) -> Group:
     """Return top-1 and top-5 of every evaluated stage, and the reference."""
     rows = [
         [
-            result.backend,
+            _configuration(result),
             result.device,
             result.precision,
             f"{result.top1_pct:.2f} %" if result.evaluated else f"not evaluated: {result.reason}",
@@ -137,9 +137,10 @@ def accuracy(record: Accuracy) -> Group:
 
 def _comparisons(record: Accuracy) -> Table | None:
     """Return every other configuration against the candidate, image by image."""
+    configurations = {result.stage: _configuration(result) for result in record.results}
     rows = [
         [
-            one.b,
+            configurations[one.b],
             one.both_right,
             one.only_a,
             one.only_b,
@@ -150,12 +151,18 @@ def _comparisons(record: Accuracy) -> Table | None:
         ]
         for one in record.comparisons
     ]
-    headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference in points, 95 %", "verdict"]
+    headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"]
     caption = (
-        f"Against the candidate on the same images. p: McNemar's exact test; EQUIVALENT: within {record.params['margin_points']:g} points "
-        "by two one-sided tests at 5 %"
+        "Against the candidate on the same images. Difference: the 95 % interval of its top-1 less the candidate's. p: McNemar's exact "
+        f"test. EQUIVALENT: within {record.params['margin_points']:g} points by two one-sided tests at 5 %; else WORSE or BETTER at p below "
+        "0.05; else INCONCLUSIVE"
     )
     return Table(headers, rows, caption) if rows else None
+
+
+def _configuration(result: Result) -> str:
+    """Return what answered, with its place among the options, since two may be told alike."""
+    return result.backend if result.stage == "candidate" else f"{result.stage.replace('_', ' ')}: {result.backend}"
 
 
 def checks(found: list[Check]) -> Table:

@@ -14,7 +14,7 @@ from helpers.errors import UserError
 from helpers.loadgen import Heard
 from helpers.timing import Block
 
-pytest.importorskip("mlperf_loadgen")
+lg = pytest.importorskip("mlperf_loadgen")
 IMAGES = np.arange(21, dtype=np.float32).reshape(21, 1)  # each is known by its number
 WHOLE = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15], [16, 17, 18, 19]]
 
@@ -64,10 +64,21 @@ def test_offline_gives_whole_batches_in_rotation():
     assert heard.latency_p90_ms is None
 
 
-def test_offline_rounds_up_to_a_whole_batch():
+def test_every_sample_is_answered_once_and_is_one_image(monkeypatch):
+    answered, complete = [], lg.QuerySamplesComplete
+
+    def listen(responses):
+        answered.extend(response.id for response in responses)
+        complete(responses)
+
+    monkeypatch.setattr(lg, "QuerySamplesComplete", listen)
     backend = Sleeper()
     loadgen.offline(backend, IMAGES, 4, seconds=0.003, images_per_second=3601)
-    assert backend.seen == WHOLE[:3]
+    assert backend.seen == WHOLE[:3]  # 10.8 images are 12 in whole batches
+    assert len(answered) == len(set(answered)) == 12
+    answered.clear()
+    loadgen.single_stream(backend, IMAGES, 4, seconds=0.02, call_seconds=0.001)
+    assert len(answered) == len(set(answered)) == len(backend.seen) - 3
 
 
 def test_a_batch_larger_than_the_pool_repeats_images():
@@ -183,6 +194,13 @@ def test_a_real_comparison_is_whole():
     assert found.latency_p90_ms >= 1
     assert found.images_per_second < 2000
     assert found.interval_pct[0] <= found.disagreement_pct <= found.interval_pct[1]
+
+
+def test_a_comparison_that_fails_ends_the_bench():
+    bench = Benched(Sleeper(fails_at=1))
+    with pytest.raises(ValueError, match="out of memory"):
+        referee.compare(bench, "SingleStream", 1, 0.01, 1)
+    assert bench.log[-1] == "end"
 
 
 def test_single_stream_with_several_in_flight_is_refused():
