@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from helpers import accuracy, memory, timing
-from helpers.backends import Backend
+from helpers.backends import Backend, Sampler
 from helpers.records import Telemetry, WarmUp
 from helpers.tensors import Tensors
 from helpers.timing import Block, Times
 
 POOL_BYTES = 256 * 2**20
 POOL_IMAGES = 1024
+LONG_CALL = 0.5  # seconds; whatever others left in the caches is read again in a hundredth of it
 ROUNDS_IN_FLIGHT = 4  # a block has so many calls for each request, since it begins and ends with fewer in flight
 
 
@@ -55,49 +56,46 @@ class Bench:
         self.backend, self._clock = backend, clock
         self._tensors = tensors.prepared(backend.expects(tensors.how))
         self.images = pool(self._tensors)
-        self._batches: Iterator[np.ndarray] = iter(())
-        self._finish: Callable[[np.ndarray], object] = accuracy.top_k
-        self._requests, self._batch, self._calls_per_block = backend.requests, 1, 1
+        self._sampler: Sampler | None = None
         self._watching = ExitStack()
-        self._sampler = None
 
     def start(self, batch: int, load_seconds: float = 0.0) -> Start:
         """Make the first two calls at a batch size and return how the backend started; `load_seconds` is what came before."""
         given = next(rotate(self.images, batch))
-        compiled = self.backend.compile_seconds or 0.0 if load_seconds else 0.0
         marks = [self._clock()]
         for act in (lambda: self.backend.prepare(batch), lambda: self.backend(given), lambda: self.backend(given)):
             act()
             marks.append(self._clock())
         prepare, first, second = np.diff(marks).tolist()
-        return Start(load_seconds + prepare - compiled, self.backend.compile_seconds, first, second / batch)
+        compiled = self.backend.compile_seconds  # known by now, wherever it was done
+        return Start(load_seconds + prepare - (compiled or 0.0), compiled, first, second / batch)
 
-    def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False) -> Ready:
+    def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False, alone: bool = True) -> Ready:
         """Warm up at a batch size and return what that took and how many calls fill a block.
 
-        `host`: a call then goes from stored pixels to the five best classes, one at a time; else it is the backend's alone.
+        `host`: a call then goes from stored pixels to the five best classes; else it is the backend's alone. `alone`: nobody takes
+        turns, so that what the device says of itself until `end` is of these calls.
         """
+        self._watching.close()  # of a measurement that failed
+        self._batch, self._host = batch, host
         self._batches = self._assembled(batch) if host else rotate(self.images, batch)
-        self._finish = accuracy.top_k if host else (lambda answers: None)
-        self._requests = 1 if host else self.backend.requests
         start = self.start(batch) if self.backend.loads_each_batch else None
         self.backend.prepare(batch)
         memory.reset()
         self.backend.device_memory_bytes()
-        self._watching = ExitStack()
-        self._sampler = self.backend.sampler()
+        self._sampler = self.backend.sampler() if alone else None
         if self._sampler:
             self._watching.enter_context(self._sampler)
-        used, fastest = timing.warm_up(lambda: self._calls(self._requests), warm_up_seconds, self._clock)
-        rounds = max(1, math.ceil(block_seconds / max(fastest, 1e-6)))
-        self._batch = batch
-        self._calls_per_block = rounds if self._requests == 1 else self._requests * max(rounds, ROUNDS_IN_FLIGHT)
+        requests = self.backend.requests
+        used, self._fastest = timing.warm_up(lambda: self._calls(requests), warm_up_seconds, self._clock)
+        rounds = math.ceil(block_seconds / max(self._fastest, 1e-6))
+        self._calls_per_block = rounds if requests == 1 else requests * max(rounds, ROUNDS_IN_FLIGHT)
         return Ready(used, self._calls_per_block, start)
 
     def block(self, calls: int, lead: bool = False) -> Block:
-        """Time so many calls on real images; `lead`: after a call that is not counted."""
-        if lead:
-            self._calls(self._requests)
+        """Time so many calls on real images; `lead`: after one that is not counted, unless a call is so long that caches are nothing."""
+        if lead and self._fastest < LONG_CALL:
+            self._calls(self.backend.requests)
         cpu = time.process_time()
         timed = self._calls(calls)
         return replace(timed, cpu_seconds=time.process_time() - cpu)
@@ -126,20 +124,24 @@ class Bench:
         return Used(memory.peak_bytes(), self.backend.device_memory_bytes(), telemetry)
 
     def _calls(self, calls: int) -> Block:
-        if self._requests == 1:
+        if self.backend.requests == 1:
             return timing.block(self._call, calls, self._clock)
         started = self._clock()
         latencies = self.backend.flood(self._batches, calls, self._clock)
         return Block(self._clock() - started, latencies)
 
     def _call(self) -> Times | None:
-        self._finish(self.backend(next(self._batches)))
+        answers = self.backend(next(self._batches))
+        if self._host:
+            accuracy.top_k(answers)
         return self.backend.times
 
     def _assembled(self, batch: int) -> Iterator[np.ndarray]:
         """Yield batches made from the store when they are asked for."""
         places = itertools.cycle(range(0, max(1, len(self._tensors) - batch + 1), batch))
-        return (np.resize(made := self._tensors[at : at + batch], (batch, *made.shape[1:])) for at in places)
+        for at in places:
+            made = self._tensors[at : at + batch]
+            yield made if len(made) == batch else np.resize(made, (batch, *made.shape[1:]))
 
 
 def pool(tensors: Tensors) -> np.ndarray:
@@ -149,7 +151,9 @@ def pool(tensors: Tensors) -> np.ndarray:
 
 
 def rotate(images: np.ndarray, batch: int) -> Iterator[np.ndarray]:
-    """Yield batches of real images for ever, neighbours different; made before the clock starts where they must be copied."""
-    if batch >= len(images):
-        return itertools.repeat(np.resize(images, (batch, *images.shape[1:])))
-    return itertools.cycle([images[start : start + batch] for start in range(0, len(images) - batch + 1, batch)])
+    """Yield batches of real images for ever, each image as often as any other; copied, where they must be, before the clock starts."""
+    ring = images
+    if len(images) % batch:  # a batch goes beyond the end, to the first ones again
+        ring = np.resize(images, (len(images) + batch, *images.shape[1:]))
+    places = [at % len(images) for at in range(0, math.lcm(len(images), batch), batch)]
+    return itertools.cycle([ring[at : at + batch] for at in places])

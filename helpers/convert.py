@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from helpers import backends, classifier, dataset, export, files, parity, sources
+from helpers import backends, classifier, dataset, export, files, parity, quantise, sources
 from helpers.ascend import kit, kit_results, om
 from helpers.elements import Sentence
 from helpers.errors import UserError
@@ -57,9 +57,10 @@ def convert(step: Step, data: Data, images: Tensors) -> Converted:
     return converted
 
 
-def for_device(step: Step, converted: Converted, data: Data) -> Converted:
-    """Return the conversion with what its device runs instead of the ONNX file: the offline models that atc makes, or made elsewhere."""
+def for_device(step: Step, converted: Converted, data: Data, images: Tensors) -> Converted:
+    """Return the conversion with what is run instead of the ONNX file: offline models by atc, or made elsewhere; an int8 model."""
     settings: Convert = step.settings
+    made = []
     if settings.backend == "ascend":
         made = om.make(step.artefacts, converted.stages[-1], settings, data.preprocess)
     elif settings.backend == "replay":
@@ -68,55 +69,65 @@ def for_device(step: Step, converted: Converted, data: Data) -> Converted:
         kit_results.check_flags(kit_results.identity(folder), kit.flags(settings.atc))
         made = kit_results.models(folder, converted.stages[-1])
         converted = replace(converted, recording=results.name, recording_sha256=files.sha256(results))
-    else:
-        made = []
+    if any(target.precision == "int8" for target in (settings, *settings.options)):
+        made = [*made, quantise.to_int8(step.folder, converted.stages[-1], images)]
     return replace(converted, stages=[*converted.stages, *made])
 
 
-def checks(step: Step, converted: Converted, images: Tensors) -> list[Check]:
+def checks(step: Step, converted: Converted, data: Data, images: Tensors) -> list[Check]:
     """Compare everything that will be measured with the reference, on real images: ONNX Runtime, the target, a live baseline."""
     settings: Convert = step.settings
     draft: Model = step.record(**converted.body(), checks=[])
     plain = {"threads": settings.threads}
     plainly = Target(**plain) if settings.baseline != "onnxruntime" else None
     sizes = parity.batch_sizes([*settings.batch_sizes, settings.batch_size])
-    targets = [Target(**plain), Target(**{field: getattr(settings, field) for field in Target.model_fields})]
+    targets = [Target(**plain), Target(**{field: getattr(settings, field) for field in Target.model_fields}), *settings.options]
     if settings.model.endswith(".onnx") and importlib.util.find_spec("openvino"):
         targets.append(Target(backend="openvino", **plain))  # a second opinion: the reference is ONNX Runtime too
     if baseline := settings.live_baseline(settings.threads):
         targets.append(baseline)
+    rough = parity.COSINE_LABELLED if data.labels_source and not converted.random_weights else parity.COSINE_MIN
     found: dict[str, list[Check]] = {}
-    for target in (target for target in targets if target.backend not in ("torch", "null")):  # PyTorch is the original
+    for target in targets:
+        if target.backend == "null" or target == Target(backend="torch", threads=target.threads):
+            continue  # the one answers nothing, the other is the original
         with backends.load(step.folder, draft, target) as backend:
-            if backend.identity not in found:
+            if not backend.is_original and backend.identity not in found:
                 # where every offline model is compared itself, that the ONNX file takes other batch sizes is enough
                 own = parity.batch_sizes([]) if settings.backend == "ascend" and target == plainly else sizes
-                found[backend.identity] = _compare(converted.reference_name, converted.reference, backend, images, own)
+                made = _compare(converted.reference_name, converted.reference, backend, images, own, rough)
+                option = any(target is one for one in settings.options)
+                found[backend.identity] = [check.model_copy(update={"option": option}) for check in made]
             if backend.expects(images.how) != images.how:
-                found["without AIPP"] = _compare_aipp(step, draft, target, backend, images, sizes)
+                found["without AIPP"] = _compare_aipp(step, draft, target, backend, images, sizes, rough)
     return [check for checks in found.values() for check in checks]
 
 
-def _compare(name: str, reference: Reference, backend: backends.Backend, images: Tensors, sizes: list[int]) -> list[Check]:
-    """Return the checks of one backend against a reference; recorded answers are compared as they are."""
+def _compare(name: str, reference: Reference, backend: backends.Backend, images: Tensors, sizes: list[int], rough: float) -> list[Check]:
+    """Return the checks of one backend against a reference; recorded answers are compared as they are.
+
+    `rough` is the least cosine of reduced precision.
+    """
     exact, recorded = backend.precision == "fp32", backend.recorded
     if not recorded:
-        taken = images.prepared(backend.expects(images.how))[: parity.IMAGES]
-        return parity.compare(name, reference, backend.identity, backend, images[: parity.IMAGES], backend.sizes(sizes), exact, taken)
+        taken, least = images.prepared(backend.expects(images.how))[: parity.IMAGES], None if exact else rough
+        return parity.compare(name, reference, backend.identity, backend, images[: parity.IMAGES], backend.sizes(sizes), least, taken)
     found = []
     for batch, (known, answers) in sorted(recorded.answers.items()):
         if len(known) >= parity.IMAGES:
             first, some = images[known[: parity.IMAGES]], answers[: parity.IMAGES]
-            alike = exact and not recorded.rounded
-            found.append(parity.compare_recorded(name, reference, backend.identity, some, first, batch, alike))
+            least = None if exact and not recorded.rounded else rough
+            found.append(parity.compare_recorded(name, reference, backend.identity, some, first, batch, least))
     return found
 
 
-def _compare_aipp(step: Step, draft: Model, target: Target, backend: backends.Backend, images: Tensors, sizes: list[int]) -> list[Check]:
+def _compare_aipp(
+    step: Step, draft: Model, target: Target, backend: backends.Backend, images: Tensors, sizes: list[int], rough: float
+) -> list[Check]:
     """Return the checks of a model that normalises by itself against the same model without that, on the same images."""
     floats = draft.model_copy(update={"stages": [stage for stage in draft.stages if not stage.aipp]})
     with backends.load(step.folder, floats, target) as plain:
-        return _compare(plain.identity, plain, backend, images, sizes)
+        return _compare(plain.identity, plain, backend, images, sizes, rough)
 
 
 def in_words(model: Model) -> Sentence:

@@ -30,13 +30,10 @@ class Counter:
     running: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext  # while it is asked
 
 
-def find(provider: str, uuid: str | None = None) -> Counter:
-    """Return the counter of what a provider runs on, a processor or a CUDA device; NoEnergy where none can be read.
-
-    `uuid` (GPU-...) says which GPU where there are several, since CUDA and NVML number them differently.
-    """
-    if provider.lower().startswith("cuda"):
-        return _nvml(uuid)
+def find(provider: str) -> Counter:
+    """Return the counter of what a provider runs on, a processor or the only CUDA device; NoEnergy where none can be read."""
+    if provider.lower().startswith(("cuda", "tensorrt")):
+        return _nvml()
     if provider.lower().startswith("cpu"):
         return _rapl()
     raise NoEnergy(f"no counter is known for {provider}")
@@ -57,16 +54,23 @@ def measure(
     """
     shortest = RENEWALS * counter.interval_seconds
     with counter.running():
-        started, joules = clock(), counter.joules()
+        started, joules = clock(), _read(counter)
         sleep(max(idle_seconds, shortest))
-        began, began_joules = clock(), counter.joules()
+        began, began_joules = clock(), _read(counter)
         images, taken = run(max(seconds, shortest))
-        ended, ended_joules = clock(), counter.joules()
+        ended, ended_joules = clock(), _read(counter)
     if taken < shortest:
         raise NoEnergy(f"{counter.name}: {taken:.3g} s under load, which needs {shortest:.3g} s")
     idle_w = (began_joules - joules) / (began - started)
     mean_w = (ended_joules - began_joules - idle_w * (ended - began - taken)) / taken
     return _energy(counter.name, idle_w, mean_w, taken, images, counter.interval_seconds)
+
+
+def _read(counter: Counter) -> float:
+    try:
+        return counter.joules()
+    except Exception as error:  # files and NVML share no base class
+        raise NoEnergy(f"{counter.name}: {error}") from error
 
 
 def of_telemetry(loaded: Telemetry | None, idle: Telemetry | None, images: int, seconds: float) -> Energy:
@@ -132,9 +136,12 @@ class Sampled:
     def __init__(self, watts: Callable[[], float], clock: Callable[[], float] = time.perf_counter):
         self._watts, self._clock = watts, clock
         self._samples: list[tuple[float, float]] = []
+        self._failure: Exception | None = None  # of the background: there is a gap
 
     def joules(self) -> float:
         """Return the energy since the first sample, up to one taken now."""
+        if self._failure:
+            raise self._failure
         self.sample()
         times, watts = zip(*sorted(self._samples), strict=True)
         return float(integrate.trapezoid(watts, times))
@@ -149,8 +156,11 @@ class Sampled:
         stop = threading.Event()
 
         def sample_until_stopped() -> None:
-            while not stop.wait(NVML_SECONDS):
-                self.sample()
+            try:
+                while not stop.wait(NVML_SECONDS):
+                    self.sample()
+            except Exception as error:  # nobody would see it in this thread
+                self._failure = error
 
         thread = threading.Thread(target=sample_until_stopped, name="power", daemon=True)
         thread.start()
@@ -161,16 +171,16 @@ class Sampled:
             thread.join()
 
 
-def _nvml(uuid: str | None) -> Counter:
+def _nvml() -> Counter:
     try:
         import pynvml
     except ImportError as error:
         raise NoEnergy("no counter: the GPU's is read through nvidia-ml-py, which is not installed") from error
     try:
         pynvml.nvmlInit()
-        if uuid is None and pynvml.nvmlDeviceGetCount() > 1:
+        if pynvml.nvmlDeviceGetCount() > 1:  # which CUDA and NVML number differently
             raise NoEnergy("no counter: there are several GPUs, and it is not told which one runs")
-        device = pynvml.nvmlDeviceGetHandleByUUID(uuid) if uuid else pynvml.nvmlDeviceGetHandleByIndex(0)
+        device = pynvml.nvmlDeviceGetHandleByIndex(0)
         try:
             pynvml.nvmlDeviceGetTotalEnergyConsumption(device)
         except pynvml.NVMLError_NotSupported:  # before Volta

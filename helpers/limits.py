@@ -161,4 +161,6 @@ def _preparation(candidate: Series, rows: list[Row], sweep: Sweep, data: Data) -
     here = candidate.kind == "measured" and all(data.environment[fact] == sweep.environment[fact] for fact in ("cpu", "cores"))
     if not here or prepared >= best:
         return ""
-    return f"; from image files on, preparation would limit: one process prepared {prepared:.1f} images a second, and {best:.1f} were computed"
+    return (
+        f"; from image files on, preparation would limit: one process prepared {prepared:.1f} images a second, and {best:.1f} were computed"
+    )

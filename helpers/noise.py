@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -15,6 +15,7 @@ from helpers.records import Noise
 
 CPUS = Path("/sys/devices/system/cpu")
 NOT_BUSY = {"idle", "iowait", "guest", "guest_nice"}  # what guests use is in user and nice as well
+LOUDNESS = ("STABLE", "NOISY", "UNSTABLE")
 FEWEST = 9  # blocks: three windows of three
 FIXED = np.linspace(0.1, 1.0, 8192)  # 64 kB, and as much for the result: any core's own cache holds both
 
@@ -116,6 +117,11 @@ def judge(blocks: np.ndarray, seen: Seen) -> Noise:
     reasons = _reasons(noise, count)
     verdict = "UNSTABLE" if noise.iqr_pct >= 25 else "NOISY" if reasons else "STABLE"
     return noise.model_copy(update={"verdict": verdict, "reasons": reasons})
+
+
+def worst(found: Sequence[Noise]) -> Noise:
+    """Return the loudest of several verdicts, the first of equals."""
+    return max(found, key=lambda noise: LOUDNESS.index(noise.verdict))
 
 
 def phrase(noise: Noise) -> str:

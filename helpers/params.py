@@ -113,7 +113,7 @@ class Target(Settings):
     def _runs_here(self) -> Self:
         known = PRECISIONS.get(self.backend) if self.provider != "CANNExecutionProvider" else None
         if known and self.precision not in ("auto", *known):
-            other = "openvino" if self.precision == "bf16" else "ascend"
+            other = "openvino" if self.precision in ("bf16", "int8") else "ascend"
             raise ValueError(f"backend {self.backend} has precision {' or '.join(known)}; {self.precision} needs backend: {other}")
         if importlib.util.find_spec(MODULES.get(self.backend, self.backend)) is None:
             how = HOW_TO_INSTALL.get(self.backend, f"pip install -e '.[{self.backend}]'")
@@ -177,7 +177,9 @@ class Convert(Target, Compared):
     batch_size: BatchSize = 64
 
     @model_validator(mode="after")
-    def _as_atc_makes_it(self) -> Self:
+    def _can_be_made(self) -> Self:
+        if any(target.precision == "int8" for target in (self, *self.options)) and importlib.util.find_spec("nncf") is None:
+            raise ValueError("precision int8 needs NNCF: pip install -e '.[int8]', or choose another")
         if self.backend == "ascend" and self.precision not in ("auto", self.atc.precision):
             raise ValueError(f"precision is {self.precision}, but with these flags atc makes {self.atc.precision}: say auto or change atc")
         return self

@@ -18,7 +18,8 @@ from helpers.records import Check
 IMAGES = 16  # distinct images at least
 TOLERANCE = 1e-3  # absolute, and the margin within which two best classes may change places
 SPREAD_SHARE = 0.01
-COSINE_MIN = 0.99  # for reduced precision
+COSINE_MIN = 0.99  # for reduced precision where nothing else can judge it: the weights are random, or there are no labels
+COSINE_LABELLED = 0.8  # where its accuracy will judge it, image by image, and only a broken model is to be stopped
 TINY = 1e-30  # below it float32 probabilities lose their digits
 COARSE = 1e-6  # what six decimals of text resolve, and about what fp16 does: below it reduced precision answers nought
 
@@ -50,10 +51,10 @@ def compare(
     candidate: Classifier,
     images: np.ndarray,
     sizes: list[int],
-    exact: bool,
+    cosine_min: float | None = None,
     taken: np.ndarray | None = None,
 ) -> list[Check]:
-    """Return one check for each batch size; the reference runs at batch 1. `exact`: fp32 against fp32.
+    """Return one check for each batch size; the reference runs at batch 1. `cosine_min`: of reduced precision, None for fp32.
 
     `taken` are the same images as the candidate takes them, where that is otherwise than the reference does.
 
@@ -82,24 +83,32 @@ def compare(
     return [
         _failed(names, size, f"at batch {size} {candidate_name} does not run: {errors[size]}")
         if size in errors
-        else judge(names, size, expected, found[size], exact)
+        else judge(names, size, expected, found[size], cosine_min)
         for size in sizes
     ]
 
 
 def compare_recorded(
-    reference_name: str, reference: Classifier, candidate_name: str, answers: np.ndarray, images: np.ndarray, batch: int, exact: bool
+    reference_name: str,
+    reference: Classifier,
+    candidate_name: str,
+    answers: np.ndarray,
+    images: np.ndarray,
+    batch: int,
+    cosine_min: float | None,
 ) -> Check:
     """Return the check of answers that were recorded elsewhere at one batch size: probabilities [N, classes] to N images."""
     if len(images) < IMAGES:
         raise UserError(f"{len(images)} recorded answers are too few to compare models by: {IMAGES} or more are needed.")
     expected = np.concatenate([reference(image[None]) for image in images])
     names = {"reference": reference_name, "candidate": candidate_name}
-    found = judge(names, len(images), expected, [(np.arange(len(images)), answers)], exact)
+    found = judge(names, len(images), expected, [(np.arange(len(images)), answers)], cosine_min)
     return found.model_copy(update={"batch": batch, "reason": found.reason.replace(f"at batch {len(images)} ", "")})
 
 
-def judge(names: dict[str, str], batch: int, expected: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]], exact: bool) -> Check:
+def judge(
+    names: dict[str, str], batch: int, expected: np.ndarray, found: list[tuple[np.ndarray, np.ndarray]], cosine_min: float | None
+) -> Check:
     """Return the check of one batch size: `expected` [images, classes], `found` pairs (image indices [B], probabilities)."""
     chosen = np.concatenate([indices for indices, _ in found])
     shapes = {probabilities.shape for _, probabilities in found}
@@ -110,7 +119,7 @@ def judge(names: dict[str, str], batch: int, expected: np.ndarray, found: list[t
     got = np.concatenate([probabilities for _, probabilities in found])
     if not np.isfinite(got).all():
         return _failed(names, batch, f"at batch {batch} {names['candidate']} gives values that are not finite")
-    floor = TINY if exact else COARSE
+    floor = COARSE if cosine_min else TINY
     wanted, scores = centred_log(expected, floor), centred_log(got, floor)
     between = spread(wanted)
     difference = float(np.abs(scores - wanted[chosen]).max())
@@ -126,16 +135,16 @@ def judge(names: dict[str, str], batch: int, expected: np.ndarray, found: list[t
         "top1_agree_pct": 100 * float(same.mean()),
         "spread": between,
     }
-    reason = _reason(names["candidate"], batch, difference, between, cosine, int(clear.sum()), exact)
+    reason = _reason(names["candidate"], batch, difference, between, cosine, int(clear.sum()), cosine_min)
     return Check(**names, batch=batch, images=len(expected), **measured, passed=not reason, reason=reason)
 
 
-def _reason(name: str, batch: int, difference: float, between: float, cosine: float, changed: int, exact: bool) -> str:
+def _reason(name: str, batch: int, difference: float, between: float, cosine: float, changed: int, cosine_min: float | None) -> str:
     """Return why the check fails, empty when it passes."""
     if between == 0:
         return f"the comparison at batch {batch} is not informative: the reference answers the same for every image"
-    if not exact:
-        return "" if cosine >= COSINE_MIN else f"at batch {batch} {name} has a cosine of {cosine:.4f} to its reference, below {COSINE_MIN}"
+    if cosine_min:
+        return "" if cosine >= cosine_min else f"at batch {batch} {name} has a cosine of {cosine:.4f} to its reference, below {cosine_min}"
     limit = min(TOLERANCE, SPREAD_SHARE * between)
     if difference > limit:
         return f"at batch {batch} {name} differs from its reference by {difference:.2g} in a log-probability (allowed {limit:.2g})"

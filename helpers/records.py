@@ -124,6 +124,7 @@ class Check(Body):
     spread: float | None  # median over pairs of images of their largest difference, same quantity
     passed: bool
     reason: str
+    option: bool = False  # of a configuration beside the candidate: failing, it alone is refused
 
 
 class Model(Record):
@@ -154,7 +155,7 @@ class Model(Record):
 
         `candidate` and `batches` say what is to be used, as the checks name it: what was never compared is refused too.
         """
-        failed = [check.reason for check in self.checks if not check.passed]
+        failed = [check.reason for check in self.checks if not check.passed and (not check.option or check.candidate == candidate)]
         if failed:
             return failed[0]
         compared = {check.batch for check in self.checks if check.candidate == candidate}
@@ -349,6 +350,7 @@ class Sweep(Record):
     blocks_file: str | None = None  # every block's time
     blocks_sha256: str | None = None
     referee: list[Refereed] = []
+    referee_remark: str = ""  # why it was asked and said nothing
     region: Region
     ratios: list[Ratio]
     geomean_ratio: float | None

@@ -43,7 +43,9 @@ def recommendation(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence |
 
 def _best(series: Series, sweep: Sweep) -> tuple[float, int] | None:
     """Return the most images per second of a line and their batch size."""
-    return max(((row.regions[sweep.region].images_per_second, row.batch) for row in series.rows if sweep.region in row.regions), default=None)
+    return max(
+        ((row.regions[sweep.region].images_per_second, row.batch) for row in series.rows if sweep.region in row.regions), default=None
+    )
 
 
 def _figure(series: Series, sweep: Sweep) -> str:
@@ -60,26 +62,29 @@ def _doubt(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -> st
         return "its accuracy was not evaluated"
     unknown = _unknown(accuracy)
     if result is accuracy.results[0]:
-        return unknown
+        return f"its accuracy {unknown}" if unknown else ""
     compared = next(one for one in accuracy.comparisons if one.b == result.stage)
     points = formats.span(compared.difference_interval_pct, 2)
     if compared.verdict == "WORSE":
         return f"its top-1 is lower than the candidate's on the same images ({points} points)"
     if compared.verdict == "INCONCLUSIVE":
         return f"these images are too few to tell its top-1 from the candidate's ({points} points)"
-    return f"it was compared with the candidate alone, and of the candidate {unknown}" if unknown else ""
+    return f"it was compared with the candidate alone, whose accuracy {unknown}" if unknown else ""
 
 
 def _unknown(accuracy: Accuracy) -> str:
-    """Return why the candidate's accuracy, in reduced precision, is no measure: neither a reference nor fp32 on the same images says so."""
+    """Return why the candidate's accuracy is no measure, empty when it is.
+
+    Of reduced precision it is one when it passed against the reference, or is as good as that of fp32 on the same images.
+    """
     exact = {result.stage for result in accuracy.results if result.precision == "fp32"}
     same_as_exact = any(one.b in exact and one.verdict in ("EQUIVALENT", "WORSE") for one in accuracy.comparisons)
     if "candidate" in exact or same_as_exact or accuracy.verdict == "PASS":
         return ""
     return {
-        "FAIL": "the accuracy fails against the reference",
-        "INCONCLUSIVE": "the accuracy against the reference is INCONCLUSIVE",
-        "NONE": "the accuracy was compared with nothing",
+        "FAIL": "fails against the reference",
+        "INCONCLUSIVE": "is INCONCLUSIVE against the reference",
+        "NONE": "was compared with nothing",
     }[accuracy.verdict]
 
 
@@ -94,7 +99,11 @@ def _agreement(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -
     if compared:
         span = formats.span(compared.difference_interval_pct, 2)
         return f"its top-1 less the candidate's, on the same images, is {span} points (95 %)"
-    return "its accuracy passed against the reference" if accuracy.verdict == "PASS" else "its top-1 is as good as that of fp32 on the same images"
+    return (
+        "its accuracy passed against the reference"
+        if accuracy.verdict == "PASS"
+        else "its top-1 is as good as that of fp32 on the same images"
+    )
 
 
 def _evaluated(series: Series, accuracy: Accuracy, sweep: Sweep) -> Result | None:

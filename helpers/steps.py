@@ -133,7 +133,7 @@ def is_brought(kind: type[Record], settings: Settings, run_folder: Path) -> bool
 def _check_artefacts(record: Record, run_folder: Path) -> None:
     """Raise UserError when a file that a record vouches for is gone or is another one by now."""
     paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
-    found = files.sha256_many([path for path in paths if path.is_file()])
+    found = files.sha256_many([path for path in paths if path.exists()])
     wrong = [path for path, sha256 in paths.items() if found.get(path) != sha256]
     if wrong:
         raise UserError(f"{wrong[0].name} is not the file that {record.file_name()} was written for: run {record.STEP} again.")

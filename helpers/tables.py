@@ -137,6 +137,8 @@ def accuracy(record: Accuracy) -> Group:
 
 def _comparisons(record: Accuracy) -> Table | None:
     """Return every other configuration against the candidate, image by image."""
+    if not record.comparisons:
+        return None
     configurations = {result.stage: _configuration(result) for result in record.results}
     rows = [
         [
@@ -153,11 +155,11 @@ def _comparisons(record: Accuracy) -> Table | None:
     ]
     headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"]
     caption = (
-        "Against the candidate on the same images. Difference: the 95 % interval of its top-1 less the candidate's. p: McNemar's exact "
-        f"test. EQUIVALENT: within {record.params['margin_points']:g} points by two one-sided tests at 5 %; else WORSE or BETTER at p below "
-        "0.05; else INCONCLUSIVE"
+        "Against the candidate on the same images. Difference: the configuration's top-1 less the candidate's, 95 % interval. p: McNemar's "
+        f"exact test. EQUIVALENT: within {record.params['margin_points']:g} points by two one-sided tests at 5 %; else WORSE or BETTER at "
+        "p below 0.05; else INCONCLUSIVE"
     )
-    return Table(headers, rows, caption) if rows else None
+    return Table(headers, rows, caption)
 
 
 def _configuration(result: Result) -> str:

@@ -96,8 +96,8 @@ def peace(sweep: Sweep) -> Table | None:
     ]
     headers = ["configuration", "batch", "verdict", "variation", "drift", "sentinel", "clock", "others", "outliers", "reasons"]
     caption = (
-        "Variation of the blocks' times; their last third against the first; the time of a fixed piece of work, and the clock, after against "
-        "before; CPU time of other processes, of all cores. Outliers are counted and stay in the figures"
+        "Variation of the blocks' times; their last third against the first; the time of a fixed piece of work, and the clock, after "
+        "against before; CPU time of other processes, of all cores. Outliers are counted and stay in the figures"
     )
     return Table(headers, rows, caption) if rows else None
 

@@ -14,7 +14,8 @@ from helpers.records import Copies, Interval, Latency, Measured, WarmUp
 
 MINIMUM_BLOCKS = 30  # fewer say too little of their own spread
 PRECISE = 0.01  # half-width of an interval that needs no more blocks
-SETTLED = 1.02  # windows of the warm-up that agree
+WINDOW_SECONDS = 0.05  # of the warm-up
+SETTLED = 1.02  # windows that agree
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,15 @@ class Profile:
     seconds: float
     longest_seconds: float  # of blocks, while the interval is wide
     warm_up_seconds: float
-    limit_seconds: float  # after so long a point ends as it is, with too few blocks for an interval
+    limit_seconds: float  # of each that takes turns: after so long a point ends as it is, with too few blocks for an interval
     processes: int = 1  # fresh ones, one after the other; blocks and seconds are of each
     block_seconds: float = 0.05
 
     def expected_seconds(self, call: float, batch_sizes: list[int]) -> float:
         """Return about how long one backend's points take when one image takes `call` seconds."""
-        once = sum(min(max(self.seconds, self.blocks * call * batch), self.limit_seconds) for batch in batch_sizes)
-        return self.processes * once
+        warm_up = sum(min(max(1.0, 10 * call * batch), self.warm_up_seconds) for batch in batch_sizes)
+        blocks = sum(min(max(self.seconds, self.blocks * call * batch), self.limit_seconds) for batch in batch_sizes)
+        return self.processes * (warm_up + blocks)
 
 
 PROFILES = {
@@ -113,18 +115,22 @@ class Point:
         means = np.mean([(part.to_device, part.to_host) for part in parts], axis=0) * 1000
         return Copies(to_device_ms=float(means[0]), to_host_ms=float(means[1]))
 
+    def processes(self) -> list[np.ndarray]:
+        """Return the wall time of each block, process by process."""
+        return np.split(self.seconds, self.starts[1:])
+
     def cores_busy(self) -> float:
         """Return how many cores its process kept busy while its blocks ran."""
         return sum(block.cpu_seconds for block in self.blocks) / float(self.seconds.sum())
 
 
 def measured(images: int, blocks: np.ndarray, calls: list[float], starts: Sequence[int] = (0,)) -> Measured:
-    """Return real images over the time of all blocks of `images` images, its 95 % interval, and percentiles of the calls.
+    """Return real images over the time of blocks of `images` images, its 95 % interval, and percentiles of the calls.
 
     `blocks` and `calls` are seconds; `starts` says where each process begins among the blocks.
     """
-    fps = images * len(blocks) / float(blocks.sum())
-    half = half_width(blocks, blocks.mean(), starts)
+    mean = float(np.mean([part.mean() for part in np.split(blocks, starts[1:])]))  # of processes, each weighs the same
+    fps, half = images / mean, half_width(blocks, mean, starts)
     p50, p90, p99 = (float(value) for value in np.percentile(np.array(calls) * 1000, (50, 90, 99)))
     return Measured(
         images_per_second=fps,
@@ -149,7 +155,7 @@ def ratio_interval(candidate: Point, baseline: Point) -> Interval | None:
     mine, theirs = candidate.seconds, baseline.seconds
     if len(mine) != len(theirs) or len(mine) < MINIMUM_BLOCKS:
         return None
-    ratio = (candidate.batch * candidate.calls_per_block / mine.mean()) / (baseline.batch * baseline.calls_per_block / theirs.mean())
+    ratio = candidate.measured().images_per_second / baseline.measured().images_per_second
     half = half_width(mine / mine.mean() - theirs / theirs.mean(), 1.0, candidate.starts)
     return (ratio * math.exp(-half), ratio * math.exp(half)) if half < 1 else None
 
@@ -184,16 +190,14 @@ def warm_up(run: Callable[[], object], limit_seconds: float, clock: Callable[[],
     started = now = clock()
     windows, calls, fastest = [], 0, math.inf
     while True:
-        begun, before = now, calls
-        while now == begun or now - begun < 0.05:
+        begun, before, counts = now, calls, calls >= 10 or now - started >= 1.0
+        while now - begun < WINDOW_SECONDS:
             run()
             earlier, now, calls = now, clock(), calls + 1
             fastest = min(fastest, now - earlier)
-            if now == begun:  # a clock that does not move
-                break
-        windows.append((now - begun) / (calls - before))
+        windows += [(now - begun) / (calls - before)] if counts else []
         settled = len(windows) >= 3 and max(windows[-3:]) <= SETTLED * min(windows[-3:])
-        if now - started >= limit_seconds or (settled and (calls >= 10 or now - started >= 1.0)):
+        if settled or now - started >= limit_seconds:
             return WarmUp(calls=calls, seconds=round(now - started, 3), settled=settled), fastest
 
 
@@ -204,7 +208,7 @@ def interleave(timed: Sequence[Timed], points: Sequence[Point], profile: Profile
     for turn in itertools.cycle([*order, *reversed(order)]):
         points[turn].blocks.append(timed[turn].block(points[turn].calls_per_block, lead=len(timed) > 1))
         if len({len(point.blocks) for point in points}) == 1:
-            limit = clock() - started >= profile.limit_seconds
+            limit = clock() - started >= profile.limit_seconds * len(timed)
             if limit or all(_enough(point.seconds[began:], profile) for point in points):
                 return
 

@@ -93,8 +93,11 @@ def _log_ratio(mine: Row | None, theirs: Row | None, region: Region) -> tuple[fl
     if not mine or not theirs or region not in mine.regions or region not in theirs.regions:
         return None
     a, b = mine.regions[region], theirs.regions[region]
-    paired = math.log(mine.ratio_interval[1] / mine.ratio_interval[0]) / 2 if mine.ratio_interval else None
-    return math.log(a.images_per_second / b.images_per_second), paired or math.hypot(_log_half(a), _log_half(b))
+    if mine.ratio_interval and mine.batch == theirs.batch:  # measured in turns: narrower than what each of them tells alone
+        half = math.log(mine.ratio_interval[1] / mine.ratio_interval[0]) / 2
+    else:
+        half = math.hypot(_log_half(a), _log_half(b))
+    return math.log(a.images_per_second / b.images_per_second), half
 
 
 def _log_half(measured: Measured) -> float:
@@ -120,10 +123,11 @@ def _verdict(value: tuple[float, float], floor: float) -> Verdict:
 def _ratio(batch: int, value: tuple[float, float] | None, baseline: Series, region: Region, floor: float) -> Ratio:
     if value is None:
         return Ratio(batch=batch, ratio=None, interval=None, verdict="NONE", remark=f"no {region} figure of both at this batch size")
-    remark = "the baseline breaks its own trend here" if _breaks_trend(baseline, batch, region) else ""
+    remarks = ["the baseline breaks its own trend here"] if _breaks_trend(baseline, batch, region) else []
     if not _interval(value):
-        remark = "no interval: too noisy, or too few times"
-    return Ratio(batch=batch, ratio=math.exp(value[0]), interval=_interval(value), verdict=_verdict(value, floor), remark=remark)
+        remarks.append("no interval: too noisy, or too few times")
+    ratio, interval = math.exp(value[0]), _interval(value)
+    return Ratio(batch=batch, ratio=ratio, interval=interval, verdict=_verdict(value, floor), remark="; ".join(remarks))
 
 
 def _breaks_trend(baseline: Series, batch: int, region: Region) -> bool:

@@ -1,5 +1,6 @@
 """A bench in a process of its own: its memory is its own, and when it dies for want of it, the sweep goes on."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -13,10 +14,12 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+
 from helpers import backends, referee
 from helpers.backends import Recorded
 from helpers.bench import Bench, Ready, Start, Used
-from helpers.errors import why_it_died
+from helpers.errors import UserError, why_it_died
 from helpers.params import Target
 from helpers.records import Data, Model, Refereed, Region, Telemetry
 from helpers.referee import Scenario
@@ -55,10 +58,15 @@ class Worker:
     def __init__(self, folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target):
         self._artefacts, self.alive = folder / "artefacts", True
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_depend_on_parent)
-        self.loaded: Loaded = self._ask(_load, folder, data, model, batch_sizes, target)
+        self._process = self._pool.submit(os.getpid).result()
+        try:
+            self.loaded: Loaded = self._ask(_load, folder, data, model, batch_sizes, target)
+        except BaseException:
+            self.kill()
+            raise
 
-    def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False) -> Ready:
-        return self._ask(_call, "begin", batch, warm_up_seconds, block_seconds, host)
+    def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False, alone: bool = True) -> Ready:
+        return self._ask(_call, "begin", batch, warm_up_seconds, block_seconds, host, alone)
 
     def block(self, calls: int, lead: bool = False) -> Block:
         return self._ask(_call, "block", calls, lead)
@@ -79,13 +87,24 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self.kill()
+        else:
+            self.close()
 
     def close(self) -> None:
         """Free what the runtime holds and end the process."""
-        if self.alive:
+        with contextlib.suppress(Failed):  # it has died, or can't free it: the end of the process will
             self._ask(_close)
+        self._pool.shutdown()
+        self.alive = False
+
+    def kill(self) -> None:
+        """End the process whatever it does: a call may last long, or hang."""
+        self.alive = False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            psutil.Process(self._process).kill()
         self._pool.shutdown()
 
     def _ask(self, function: Callable, *arguments: Any) -> Any:
@@ -116,12 +135,18 @@ def _depend_on_parent() -> None:
 
 def _load(*arguments: Any) -> Loaded:
     global _bench
-    _bench, loaded = load(*arguments)
+    try:
+        _bench, loaded = load(*arguments)
+    except UserError:  # the user's to correct
+        raise
+    except Exception as error:
+        raise _failed(error) from None
     return loaded
 
 
 def load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target) -> tuple[Bench, Loaded]:
     """Return the bench of a target, loaded in this process, and what it says of itself."""
+    backends.check(target)  # imports the runtime, which is not loading a model
     started = time.perf_counter()
     backend = backends.load(folder, model, target)
     seconds = time.perf_counter() - started
@@ -129,7 +154,7 @@ def load(folder: Path, data: Data, model: Model, batch_sizes: list[int], target:
     bench = Bench(backend, Tensors.of(folder, data))
     start = None
     if not refusal and not backend.recorded:
-        start = _started(bench, min(batch_sizes) if backend.loads_each_batch else 1, seconds)
+        start = _started(bench, min(batch_sizes), seconds)
     return bench, Loaded(
         label=backend.label,
         description=backend.describe(),
@@ -165,9 +190,14 @@ def _referee(*arguments: Any) -> Refereed:
 def _told(act: Callable[[], Any]) -> Any:
     try:
         return act()
-    except Exception as error:  # runtimes share no base class for what they raise, out of memory included; nor can all be pickled
-        raise Failed((str(error).strip() or type(error).__name__).splitlines()[0][:400]) from None
+    except Exception as error:  # runtimes share no base class for what they raise, out of memory included
+        raise _failed(error) from None
+
+
+def _failed(error: Exception) -> Failed:
+    """Return what an error says in one line; not all of them can be sent to another process."""
+    return Failed((str(error).strip() or type(error).__name__).splitlines()[0][:400])
 
 
 def _close() -> None:
-    _bench.backend.close()
+    _told(_bench.backend.close)

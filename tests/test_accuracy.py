@@ -131,9 +131,14 @@ def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source
     """Return the result of notebook 3 on a run of these labels; the folder is tmp_path."""
     dataset.Manifest([f"{n}.png" for n in range(len(labels))], np.array(labels)).save(tmp_path / "manifest.csv")
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: backend)
-    step = SimpleNamespace(folder=tmp_path, settings=SimpleNamespace(batch_size=2))
     data = SimpleNamespace(manifest="manifest.csv", labels_source=labels_source, classes=6)
-    return accuracy.result(step, data, SimpleNamespace(random_weights=random_weights), "candidate")
+    [found] = accuracy.results(step_of(tmp_path), data, SimpleNamespace(random_weights=random_weights))
+    return found
+
+
+def step_of(tmp_path, options=()):
+    settings = SimpleNamespace(batch_size=2, options=list(options))
+    return SimpleNamespace(folder=tmp_path, artefacts=tmp_path / "artefacts", settings=settings)
 
 
 def test_recorded_answers_are_held_against_the_labels_of_their_own_images(tmp_path, monkeypatch):
@@ -246,3 +251,89 @@ def test_values_that_are_not_finite_get_no_accuracy():
 def test_the_guides_result_file_of_a_simulator_says_so(tmp_path):
     accuracy.write_guide_result(tmp_path / "acc_result.json", np.array([1, 2]), 2, 10, simulated=True)
     assert json.loads((tmp_path / "acc_result.json").read_text())["title"] == "Overall statistical evaluation (simulated device)"
+
+
+# other configurations beside the candidate
+
+
+def several(tmp_path, monkeypatch, *backends, labels=(5, 4, 3, 2)):
+    """Return step and results of a candidate and options that gave these answers."""
+    dataset.Manifest([f"{n}.png" for n in range(len(labels))], np.array(labels)).save(tmp_path / "manifest.csv")
+    waiting = list(backends)
+    monkeypatch.setattr(accuracy.backends, "load", lambda *_: waiting.pop(0))
+    step = step_of(tmp_path, options=["option"] * (len(backends) - 1))
+    data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6)
+    return step, accuracy.results(step, data, SimpleNamespace(random_weights=False))
+
+
+RIGHT = {0: 5, 1: 4, 2: 3, 3: 2}
+HALF = {0: 5, 1: 0, 2: 3, 3: 0}
+
+
+def test_each_target_is_loaded_in_its_turn(tmp_path, monkeypatch):
+    targets = []
+    monkeypatch.setattr(accuracy.backends, "load", lambda folder, model, target: targets.append(target) or Replayed(RIGHT))
+    dataset.Manifest(["a.png"] * 4, np.array([5, 4, 3, 2])).save(tmp_path / "manifest.csv")
+    step = step_of(tmp_path, options=["first", "second"])
+    data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6)
+    accuracy.results(step, data, SimpleNamespace(random_weights=False))
+    assert targets == [step.settings, "first", "second"]
+
+
+def test_options_are_evaluated_after_the_candidate_each_with_its_scores(tmp_path, monkeypatch):
+    _, found = several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed(HALF), Replayed({}))
+    assert [(one.stage, one.top1_pct, one.scores_file) for one in found] == [
+        ("candidate", 100.0, "artefacts/scores_candidate.npz"),
+        ("option_1", 50.0, "artefacts/scores_option_1.npz"),
+        ("option_2", None, None),
+    ]
+    assert sorted(path.name for path in (tmp_path / "artefacts").iterdir()) == ["scores_candidate.npz", "scores_option_1.npz"]
+
+
+def test_the_guides_result_file_is_the_candidates_whatever_the_options_answer(tmp_path, monkeypatch):
+    several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed(HALF))
+    assert json.loads((tmp_path / "acc_result.json").read_text())["value"][2] == {"key": "Top1 accuracy", "value": "100.0%"}
+
+
+def test_an_option_makes_no_guides_result_file_in_the_candidates_place(tmp_path, monkeypatch):
+    several(tmp_path, monkeypatch, Replayed({}), Replayed(RIGHT))
+    assert not (tmp_path / "acc_result.json").exists()
+
+
+def test_scores_of_an_earlier_evaluation_are_removed(tmp_path, monkeypatch):
+    several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed(HALF), Replayed(HALF))
+    several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed(HALF))
+    assert sorted(path.name for path in (tmp_path / "artefacts").iterdir()) == ["scores_candidate.npz", "scores_option_1.npz"]
+
+
+def counts(comparison):
+    return comparison.both_right, comparison.only_a, comparison.only_b, comparison.both_wrong
+
+
+def test_options_are_compared_with_the_candidate_image_by_image(tmp_path, monkeypatch):
+    step, found = several(tmp_path, monkeypatch, Replayed(HALF), Replayed({0: 5, 1: 4, 2: 0, 3: 1}), Replayed(RIGHT))
+    first, second = accuracy.comparisons(step, found, 0.5)
+    assert (first.a, first.b, counts(first)) == ("candidate", "option_1", (1, 1, 1, 1))
+    assert (second.a, second.b, counts(second)) == ("candidate", "option_2", (2, 0, 2, 0))
+
+
+def test_only_images_that_both_answered_are_compared(tmp_path, monkeypatch):
+    step, found = several(tmp_path, monkeypatch, Replayed({3: 2, 1: 4, 0: 0}), Replayed({0: 5, 2: 3, 3: 2}))
+    [comparison] = accuracy.comparisons(step, found, 0.5)
+    assert counts(comparison) == (1, 0, 1, 0)  # images 0 and 3
+
+
+def test_the_margin_is_that_of_the_comparison(tmp_path, monkeypatch):
+    step, found = several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed(RIGHT))
+    assert [accuracy.comparisons(step, found, margin)[0].verdict for margin in (0.5, 99.0)] == ["INCONCLUSIVE", "EQUIVALENT"]
+
+
+def test_what_was_not_evaluated_is_not_compared(tmp_path, monkeypatch):
+    step, found = several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed({}), Replayed(HALF))
+    assert [one.b for one in accuracy.comparisons(step, found, 0.5)] == ["option_2"]
+
+
+def test_without_an_evaluated_candidate_nothing_is_compared(tmp_path, monkeypatch):
+    step, found = several(tmp_path, monkeypatch, Replayed({}), Replayed(RIGHT), Replayed(HALF))
+    assert accuracy.comparisons(step, found, 0.5) == []
+    assert accuracy.comparisons(step, [], 0.5) == []

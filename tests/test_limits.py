@@ -113,11 +113,17 @@ def test_a_fall_at_large_batches_is_told_with_its_usual_cause():
 
 @pytest.mark.parametrize(
     "error",
-    ["CUDA out of memory. Tried to allocate 2 GiB", "out of device memory", "Failed to allocate memory for requested buffer", "std::bad_alloc"],
+    [
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "out of device memory",
+        "Failed to allocate memory for requested buffer",
+        "std::bad_alloc",
+    ],
 )
 def test_memory_limits_where_the_next_batch_size_did_not_fit(error):
     assert said({1: 100, 8: 120, 64: None}, {64: {"error": error}}) == (
-        "Memory limits: batch size 64 did not fit, and 8 is the fastest of those that did; try a lower precision (bf16, int8) or more memory."
+        "Memory limits: batch size 64 did not fit, and 8 is the fastest of those that did; "
+        "try a lower precision (bf16, int8) or more memory."
     )
 
 
@@ -142,7 +148,8 @@ def test_memory_does_not_limit_where_larger_batches_gained_nothing_before():
 
 def test_memory_that_is_nearly_full_limits():
     assert said({1: 100, 8: 120}, {8: {"peak_memory_bytes": 8_100_000_000}}) == (
-        "Memory limits: batch size 8, the largest and the fastest, takes 8.1 GB of 10.0 GB; try a lower precision (bf16, int8) or more memory."
+        "Memory limits: batch size 8, the largest and the fastest, takes 8.1 GB of 10.0 GB; "
+        "try a lower precision (bf16, int8) or more memory."
     )
     assert said({1: 100, 8: 120}, {8: {"peak_memory_bytes": 7_900_000_000}}).startswith("Compute limits")
 

@@ -16,8 +16,8 @@ def model(batch, weights=WEIGHTS):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def compare(candidate, sizes=(1, 3, 4), reference=model, exact=True):
-    return parity.compare("reference", reference, "candidate", candidate, IMAGES, list(sizes), exact)
+def compare(candidate, sizes=(1, 3, 4), reference=model, cosine_min=None):
+    return parity.compare("reference", reference, "candidate", candidate, IMAGES, list(sizes), cosine_min)
 
 
 def test_the_sizes_are_one_those_of_the_sweep_and_one_that_is_in_neither():
@@ -84,7 +84,7 @@ def test_two_best_classes_closer_than_the_tolerance_may_change_places():
     expected[:, 2] = RANDOM.uniform(0.05, 0.3, 16)
     swapped = expected[:, [1, 0, 2]]
     names = {"reference": "r", "candidate": "c"}
-    check = parity.judge(names, 1, expected, [(np.array([i]), swapped[i : i + 1]) for i in range(16)], exact=True)
+    check = parity.judge(names, 1, expected, [(np.array([i]), swapped[i : i + 1]) for i in range(16)], cosine_min=None)
     assert check.passed
     assert check.top1_agree_pct == 0
 
@@ -114,13 +114,13 @@ def test_a_candidate_that_does_not_run_at_a_size_is_refused_there_only():
 
 def test_reduced_precision_is_judged_by_its_direction():
     rough = WEIGHTS * (1 + 0.01 * RANDOM.standard_normal(WEIGHTS.shape)).astype(np.float32)
-    assert all(check.passed for check in compare(model_with(rough), exact=False))
-    assert not any(check.passed for check in compare(model_with(-WEIGHTS), exact=False))
+    assert all(check.passed for check in compare(model_with(rough), cosine_min=0.99))
+    assert not any(check.passed for check in compare(model_with(-WEIGHTS), cosine_min=0.99))
 
 
 def test_fewer_than_sixteen_images_are_refused():
     with pytest.raises(UserError, match="15 images are too few"):
-        parity.compare("r", model, "c", model, IMAGES[:15], [1], True)
+        parity.compare("r", model, "c", model, IMAGES[:15], [1])
 
 
 def test_what_six_decimals_or_fp16_round_to_nought_does_not_make_another_model():
@@ -128,6 +128,6 @@ def test_what_six_decimals_or_fp16_round_to_nought_does_not_make_another_model()
     rounded = np.round(confident, 6).astype(np.float32)
     assert (rounded == 0).mean() > 0.2
     names, place = {"reference": "r", "candidate": "text"}, np.arange(len(IMAGES))
-    check = parity.judge(names, len(IMAGES), confident, [(place, rounded)], exact=False)
+    check = parity.judge(names, len(IMAGES), confident, [(place, rounded)], cosine_min=0.99)
     assert check.passed, check.reason
-    assert not parity.judge(names, len(IMAGES), confident, [(place, np.roll(rounded, 1, axis=1))], exact=False).passed
+    assert not parity.judge(names, len(IMAGES), confident, [(place, np.roll(rounded, 1, axis=1))], cosine_min=0.99).passed

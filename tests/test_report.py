@@ -198,7 +198,7 @@ def test_the_baseline_may_be_it():
 
 
 def test_a_baseline_that_was_not_measured_here_is_neither_recommended_nor_divided_by():
-    said = recommended(line("candidate", 100), line("baseline", 500, kind="published"), line("option", 90, backend="ov"))
+    said = recommended(line("candidate", 100), line("baseline", 500, backend="table", kind="published"), line("option", 90, backend="ov"))
     assert said.startswith("Recommended: b, 100.0 images per second at batch size 8; its")
 
 
@@ -289,9 +289,9 @@ def test_a_reduced_candidate_is_held_to_the_reference():
     worse = [compared("option_1", "BETTER")]
     assert recommended(candidate, slow, comparisons=worse).endswith("; its accuracy passed against the reference.")
     for verdict, reason in {
-        "FAIL": "the accuracy fails against the reference",
-        "INCONCLUSIVE": "the accuracy against the reference is INCONCLUSIVE",
-        "NONE": "the accuracy was compared with nothing",
+        "FAIL": "its accuracy fails against the reference",
+        "INCONCLUSIVE": "its accuracy is INCONCLUSIVE against the reference",
+        "NONE": "its accuracy was compared with nothing",
     }.items():
         said = recommended(candidate, slow, comparisons=worse, verdict=verdict)
         assert said.startswith("Recommended: ov, 50.0")
@@ -310,7 +310,6 @@ def test_what_is_as_good_as_a_doubtful_candidate_is_doubtful():
     equivalent = [compared("option_1", "EQUIVALENT")]
     assert recommended(candidate, option, comparisons=equivalent).startswith("Recommended: int8")
     assert recommended(candidate, option, comparisons=equivalent, verdict="FAIL") == (
-        "None is recommended: int8, 200.0 images per second at batch size 8, but it was compared with the candidate alone, and of the "
-        "candidate the accuracy fails against the reference; bf16, 100.0 images per second at batch size 8, but the accuracy fails against "
-        "the reference."
+        "None is recommended: int8, 200.0 images per second at batch size 8, but it was compared with the candidate alone, whose "
+        "accuracy fails against the reference; bf16, 100.0 images per second at batch size 8, but its accuracy fails against the reference."
     )

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from helpers import formats, tables
-from helpers.records import Check, Copies, Measured, Ratio, Row, Telemetry
+from helpers.records import Check, Comparison, Copies, Measured, Noise, Ratio, Row, Telemetry
 from tests.test_accuracy import REFERENCE, result
 from tests.test_html import sweep_of
 from tests.test_om import onnx_stage
@@ -24,10 +24,10 @@ def test_the_fps_table_holds_candidate_baseline_and_ratio_of_each_batch_size():
     ]
     sweep.best_over_best_ratio = 3.03
     assert cells(tables.fps(sweep)) == [
-        ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "remark"],
-        ["1", "100.0", "99.0 to 101.0", "1.00", "–", "90.00", "1.111", "1.100 to 1.120", "PASS", "–"],
-        ["8", "–", "–", "–", "–", "95.00", "–", "–", "–", "out of memory"],
-        ["64", "300.0", "297.0 to 303.0", "1.00", "–", "99.00", "3.030", "3.000 to 3.060", "PASS", "odd"],
+        ["batch", "FPS", "95 % interval", "p50 ms", "p90 ms", "baseline FPS", "ratio", "95 % interval", "verdict", "noise", "remark"],
+        ["1", "100.0", "99.0 to 101.0", "1.00", "–", "90.00", "1.111", "1.100 to 1.120", "PASS", "–", "–"],
+        ["8", "–", "–", "–", "–", "95.00", "–", "–", "–", "–", "out of memory"],
+        ["64", "300.0", "297.0 to 303.0", "1.00", "–", "99.00", "3.030", "3.000 to 3.060", "PASS", "–", "odd"],
     ]
     assert "Geometric mean of the ratios 1.50; best batch over best batch 3.03." in tables.fps(sweep)._repr_html_()
 
@@ -53,7 +53,7 @@ def test_the_checks_table_names_what_was_compared_and_why_it_was_refused():
 
 def test_the_accuracy_table_holds_every_result_and_the_reference():
     class Record:
-        images, results, reference = 1000, [result(838, 1000)], REFERENCE
+        images, results, reference, comparisons = 1000, [result(838, 1000)], REFERENCE, []
 
     assert cells(tables.accuracy(Record))[1:] == [
         ["b", "d", "fp32", "83.80 %", "81.39 to 85.95", "–", "1000", "this run"],
@@ -145,11 +145,11 @@ def test_without_copies_there_are_no_regions_to_tell_apart():
 
 
 def test_all_that_is_odd_of_a_row_is_in_its_remark():
-    sweep = sweep_with(remark="input of zeros", noise="time limit: 3 of 30 blocks")
+    sweep = sweep_with(remark="time limit: 3 of 30 blocks")
     sweep.ratios = [Ratio(batch=1, ratio=1.1, interval=None, verdict="NONE", remark="odd")]
     shown = cells(tables.fps(sweep))
-    assert shown[1][-1] == "time limit: 3 of 30 blocks; input of zeros; odd"
-    assert shown[3][-1] == "time limit: 3 of 30 blocks; input of zeros"
+    assert shown[1][-1] == "time limit: 3 of 30 blocks; odd"
+    assert shown[3][-1] == "time limit: 3 of 30 blocks"
 
 
 def test_an_error_is_the_remark_alone():
@@ -160,7 +160,7 @@ def test_an_error_is_the_remark_alone():
 
 def test_what_must_be_known_of_the_answers_stands_below_the_accuracy():
     class Record:
-        images, reference = 1000, None
+        images, reference, comparisons = 1000, None, []
         results = (result(838, 1000).model_copy(update={"remarks": ["No result for 1 of 1001 images."]}),)
 
     shown = tables.accuracy(Record)._repr_html_()
@@ -169,7 +169,7 @@ def test_what_must_be_known_of_the_answers_stands_below_the_accuracy():
 
 def test_what_was_not_evaluated_says_why_and_counts_no_images():
     class Record:
-        images, reference = 1000, None
+        images, reference, comparisons = 1000, None, []
         empty = dict.fromkeys(("top1_pct", "top1_interval_pct"))
         results = (result(838, 1000).model_copy(update={**empty, "evaluated": False, "reason": "random weights"}),)
 
@@ -191,3 +191,67 @@ def test_a_stage_that_was_made_elsewhere_has_no_seconds(tmp_path):
         ["onnx", "m_dynamicbs.onnx", "17", "1.2 kB", "torch", "2.2", "0123456789ab"],
         ["onnx", "m_dynamicbs.onnx", "17", "1.2 kB", "torch", "–", "0123456789ab"],
     ]
+
+
+# noise
+
+
+def noise(verdict, *reasons):
+    return Noise(verdict=verdict, reasons=list(reasons), variation_pct=1, iqr_pct=1, windows_pct=1, drift_pct=0, outliers=0)
+
+
+STABLE, NOISY, UNSTABLE = noise("STABLE"), noise("NOISY", "it drifts"), noise("UNSTABLE", "it varies", "it drifts")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "shown"),
+    [
+        (None, None, "–"),
+        (STABLE, None, "stable"),
+        (NOISY, None, "NOISY: it drifts"),
+        (STABLE, STABLE, "stable"),
+        (UNSTABLE, NOISY, "UNSTABLE: it varies, and 1 more reason"),
+        (NOISY, NOISY, "NOISY: it drifts"),
+        (STABLE, NOISY, "baseline NOISY: it drifts"),
+        (NOISY, UNSTABLE, "baseline UNSTABLE: it varies, and 1 more reason"),
+        (None, STABLE, "baseline stable"),
+    ],
+)
+def test_the_noisier_of_a_row_and_its_baseline_is_told(mine, theirs, shown):
+    sweep = sweep_of()
+    sweep.series[0].rows[0].noise, sweep.series[1].rows[0].noise = mine, theirs
+    assert cells(tables.fps(sweep))[1][-2] == shown
+
+
+def test_without_a_baseline_the_noise_is_the_rows_own():
+    sweep = sweep_with(noise=NOISY)
+    del sweep.series[1]
+    assert cells(tables.fps(sweep))[1][-2] == "NOISY: it drifts"
+
+
+# comparisons
+
+
+def test_options_stand_below_the_accuracy_compared_image_by_image():
+    candidate, option = result(9, 10), result(8, 10).model_copy(update={"stage": "option_1", "backend": "openvino int8"})
+    counts = {"both_right": 7, "only_a": 2, "only_b": 1, "both_wrong": 0}
+    judged = {"p_value": 0.0471, "difference_interval_pct": (-2.5005, -0.094), "verdict": "WORSE"}
+    compared = Comparison(a="candidate", b="option_1", **counts, **judged)
+
+    class Record:
+        results, reference, comparisons, params = [candidate, option], None, [compared], {"margin_points": 0.5}
+
+    shown = tables.accuracy(Record)
+    assert [row[0] for row in cells(shown)[1:3]] == ["b", "option 1: openvino int8"]
+    assert table(shown, "Against the candidate on the same images. Difference: the configuration") == [
+        ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"],
+        ["option 1: openvino int8", "7", "2", "1", "0", "0.047", "-2.50 to -0.09", "WORSE"],
+    ]
+    assert "EQUIVALENT: within 0.5 points by two one-sided tests" in shown._repr_html_()
+
+
+def test_without_options_there_is_no_comparison():
+    class Record:
+        results, reference, comparisons = [result(9, 10)], None, []
+
+    assert "Against the candidate" not in tables.accuracy(Record)._repr_html_()

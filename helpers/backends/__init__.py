@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from helpers import environment
+from helpers import environment, formats
 from helpers.errors import UserError
 from helpers.params import Target
 from helpers.preprocess import Preprocess
@@ -50,6 +50,7 @@ class Backend(ABC):
     device: str  # the hardware, in words that mean something in a report
     precision: str
     threads: int
+    mode: str = ""  # a few words in the label, where options make it another line of the chart
     options: Mapping[str, object] = MappingProxyType({})
     region: Region = "compute"  # what one call covers; on a CPU there are no copies, so compute and device are the same
     simulated: bool = False
@@ -75,8 +76,12 @@ class Backend(ABC):
 
     def refusal(self, model: Model, batches: Sequence[int]) -> str | None:
         """Return why this backend gets no figure at these batch sizes: a check failed, or it was never compared."""
-        is_original = not self.computes or self.name == "torch"
-        return model.refusal() if is_original else model.refusal(self.identity, batches)
+        return model.refusal() if self.is_original or not self.computes else model.refusal(self.identity, batches)
+
+    @property
+    def is_original(self) -> bool:
+        """Return whether this is what the converted model is compared with: PyTorch eager in fp32."""
+        return (self.name, self.precision, self.mode) == ("torch", "fp32", "")
 
     def expects(self, how: Preprocess) -> Preprocess:
         """Return how the batches of this backend are made: as given, unless normalisation lives in its model."""
@@ -112,8 +117,8 @@ class Backend(ABC):
 
     @property
     def label(self) -> str:
-        """Return runtime and precision: the name of its line in a chart."""
-        return f"{self.name} {self.precision}"
+        """Return runtime, precision and mode: the name of its line in a chart."""
+        return " ".join(filter(None, [self.name, self.precision, self.mode]))
 
     @property
     def identity(self) -> str:
@@ -122,8 +127,10 @@ class Backend(ABC):
         return f"{self.label} on {device_name(self.provider, self.simulated)}{f' ({options})' if options else ''}"
 
     def describe(self) -> str:
-        """Return runtime, provider, precision and threads in one line."""
-        return f"{self.name} {self.version()}, {self.provider}, {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+        """Return runtime, provider, precision, mode, threads and requests in one line."""
+        several = f"{self.requests} requests" if self.requests > 1 else ""
+        runtime, threads = f"{self.name} {self.version()}", formats.counted(self.threads, "thread")
+        return ", ".join(filter(None, [runtime, self.provider, self.precision, self.mode, threads, several]))
 
     def version(self) -> str:
         """Return the version of the runtime."""
