@@ -35,6 +35,11 @@ def machine() -> dict[str, str | int]:
     }
 
 
+def gpu_name(index: int) -> str | None:
+    """Return the name of an NVIDIA GPU, None where its driver does not answer."""
+    return _run("nvidia-smi", f"--id={index}", "--query-gpu=name", "--format=csv,noheader")
+
+
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     """Return the version of each package; `absent` where it is not installed."""
     found = {}

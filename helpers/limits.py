@@ -33,7 +33,7 @@ def in_words(sweep: Sweep, data: Data) -> Sentence | None:
         or _large_batches(rows, sweep)
         or _compute(candidate, rows, sweep)
     )
-    return Sentence(f"{found}{_preparation(candidate, rows, sweep, data)}.")
+    return Sentence(f"{found}{_preparation(candidate, rows, sweep, data)}{_caution(rows)}.")
 
 
 def _fps(row: Row, sweep: Sweep) -> float:
@@ -161,6 +161,13 @@ def _preparation(candidate: Series, rows: list[Row], sweep: Sweep, data: Data) -
     here = candidate.kind == "measured" and all(data.environment[fact] == sweep.environment[fact] for fact in ("cpu", "cores"))
     if not here or prepared >= best:
         return ""
+    computed = formats.fps(_best(rows, sweep).regions[sweep.region])
     return (
-        f"; from image files on, preparation would limit: one process prepared {prepared:.1f} images a second, and {best:.1f} were computed"
+        f"; from image files on, preparation would limit: one process prepared {prepared:.1f} images a second, and {computed} were computed"
     )
+
+
+def _caution(rows: list[Row]) -> str:
+    """Return which figures vary too much to be relied on."""
+    unstable = [str(row.batch) for row in rows if row.noise and row.noise.verdict == "UNSTABLE"]
+    return f"; this may change in a quieter run: UNSTABLE at batch size {', '.join(unstable)}" if unstable else ""

@@ -23,15 +23,17 @@ def to_int8(folder: Path, source: Stage, images: Tensors) -> Stage:
     """
     import nncf  # an extra, and takes seconds to import
     import openvino
+    import rich
     from openvino.passes import ConstantFolding, Manager
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
+    rich.reconfigure(quiet=True, force_jupyter=False)  # NNCF's progress bars, which a page would keep
     started = time.perf_counter()
     chosen = np.linspace(0, len(images) - 1, min(IMAGES, len(images))).round().astype(int)
     calibration = nncf.Dataset([images[at : at + 1] for at in chosen])
     model = openvino.Core().read_model(folder / source.file)
     folding = Manager()
-    folding.register_pass(ConstantFolding())  # unfolded, OpenVINO 2026.4 loses the bias of a quantised first convolution
+    folding.register_pass(ConstantFolding())  # unfolded, OpenVINO 2026.4.1 gives a first convolution one bias for all channels
     folding.run_passes(model)
     try:
         quantised = nncf.quantize(model, calibration, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(chosen))

@@ -4,8 +4,6 @@ from helpers import formats, noise
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Check, Ratio, Region, Result, Row, Series, Stage, Sweep
 
-LOUDNESS = ("STABLE", "NOISY", "UNSTABLE")
-
 
 def fps(sweep: Sweep) -> Group:
     """Return the numbers of the chart: the candidate's rows with their ratios, then every other line."""
@@ -83,7 +81,7 @@ def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Swee
 def _noise(row: Row, baseline: Series | None) -> str | None:
     """Return the verdict of the noisier of a row and its baseline."""
     theirs = next((other.noise for other in baseline.rows if other.batch == row.batch), None) if baseline else None
-    if theirs and (not row.noise or LOUDNESS.index(theirs.verdict) > LOUDNESS.index(row.noise.verdict)):
+    if theirs and (not row.noise or noise.worst([row.noise, theirs]) is not row.noise):
         return f"baseline {noise.phrase(theirs)}"
     return noise.phrase(row.noise) if row.noise else None
 

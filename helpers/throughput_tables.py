@@ -1,7 +1,7 @@
 """What stands behind the FPS table: other configurations, other tools' definitions, what a point took, the referee."""
 
 from helpers import formats
-from helpers.elements import Table
+from helpers.elements import Sentence, Table
 from helpers.records import Region, Row, Series, Sweep
 
 SEVERAL = 1.05  # calls at once on the average, above what one after the other can come to
@@ -64,7 +64,7 @@ def used(sweep: Sweep) -> Table | None:
     headers = ["configuration", "batch", "load s", "compile s", "first call ms", "warm-up calls", "cores busy", "peak memory"]
     headers += ["device memory", "energy per image"]
     caption = (
-        "Where one model serves every batch size, it was loaded once and its first call had one image. "
+        "Where one model serves every batch size, it was loaded once, and its first call was at the smallest of them. "
         "Memory is the process's own peak, runtime, weights and rotated images included"
     )
     measured = [row for series in sweep.series for row in series.rows]
@@ -102,8 +102,10 @@ def peace(sweep: Sweep) -> Table | None:
     return Table(headers, rows, caption) if rows else None
 
 
-def referee(sweep: Sweep) -> Table | None:
-    """Return what MLPerf LoadGen says of the candidate, beside what we say."""
+def referee(sweep: Sweep) -> Table | Sentence | None:
+    """Return what MLPerf LoadGen says of the candidate, beside what we say, or why it said nothing."""
+    if sweep.referee_remark:
+        return Sentence(sweep.referee_remark, "warning")
     rows = [
         [
             f"{one.scenario}, batch {one.batch}",

@@ -54,6 +54,11 @@ def test_verdicts_of_ten_thousand_images(only_a, only_b, verdict):
     assert compare(9000, only_a, only_b, 1000 - only_a - only_b).verdict == verdict
 
 
+def test_a_difference_is_one_from_a_p_value_of_5_percent_down():
+    assert compare(900, 25, 12, 63).verdict == "WORSE"  # 0.047
+    assert compare(900, 25, 13, 62).verdict == "INCONCLUSIVE"  # 0.073
+
+
 def test_equivalence_is_judged_at_90_percent():
     """At 95 % the interval of 150 and 130 is -0.5284 to 0.1285, at 90 % -0.4756 to 0.0757."""
     assert compare(9000, 150, 130, 720, margin=0.4757).verdict == "EQUIVALENT"

@@ -230,6 +230,12 @@ def test_reduced_precision_is_recommended_where_its_accuracy_is_shown(verdict):
     )
 
 
+def test_a_candidate_in_fp32_needs_no_reference():
+    assert recommended(line("candidate", 100), line(*INT8), comparisons=[compared("option_1", "EQUIVALENT")], verdict="NONE").startswith(
+        "Recommended: int8"
+    )
+
+
 @pytest.mark.parametrize(
     ("verdict", "reason"),
     [

@@ -1,22 +1,23 @@
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from helpers import energy, noise, params, progress, sweep, timing
-from helpers.records import Energy, Measured, Refereed, Row, Telemetry
-from helpers.timing import Block, Point
+from helpers import noise, params, progress, sweep, timing
+from helpers.errors import UserError
+from helpers.records import Measured, Refereed, Row
+from helpers.worker import Failed
 from tests import workers
 from tests.workers import Here, Picky
 
 FIGURE = Measured(images_per_second=10.0, interval_fps=None, latency_ms=None, blocks=1, calls=None)
-FAST = timing.Profile(blocks=3, seconds=0.0, longest_seconds=0.0, warm_up_seconds=0.0, limit_seconds=5.0, block_seconds=0.0)
+FAST = timing.Profile(blocks=30, seconds=0.0, longest_seconds=0.0, warm_up_seconds=0.0, limit_seconds=5.0, block_seconds=1e-6)
 
 
 @pytest.fixture
 def swept(tmp_path, monkeypatch):
     """Return a function that sweeps over backends in this process, the candidate first, and returns what was measured."""
     monkeypatch.setattr(sweep, "Worker", Here)
+    monkeypatch.setattr(Here, "hired", [])
     monkeypatch.setitem(timing.PROFILES, "quick", FAST)
     monkeypatch.setattr(noise, "Watch", Peace)
     (tmp_path / "artefacts").mkdir()
@@ -34,9 +35,9 @@ def swept(tmp_path, monkeypatch):
 
 
 class Peace:
-    """A watch that sees nothing."""
+    """A watch that always sees the same."""
 
-    seen = noise.Seen()
+    seen = noise.Seen(others_pct=50.0)
 
     def __enter__(self):
         return self
@@ -53,15 +54,19 @@ def test_every_line_has_a_row_for_each_batch_size(swept):
         ("c fp32", "option", "measured"),
     ]
     assert [[row.batch for row in series.rows] for series in found.series] == [[2, 4]] * 3
-    assert all(row.regions["compute"].blocks >= 3 for series in found.series for row in series.rows)
+    assert all(row.regions["compute"].blocks >= 30 for series in found.series for row in series.rows)
+    assert all(one.closed for one in Here.hired)
 
 
 def test_a_row_tells_how_it_was_measured(swept):
-    [row, _] = swept(Picky()).series[0].rows
+    candidate, baseline = swept(Picky(), Picky()).series
+    row = candidate.rows[0]
     assert row.warm_up.calls >= 1
     assert row.first_call_ms > 0
-    assert "only 3 blocks to judge by" in row.noise.reasons
-    assert set(row.regions) == {"compute", "host"}
+    assert "other processes took 50.0 % of the cores" in row.noise.reasons
+    assert (set(row.regions), set(baseline.rows[0].regions)) == ({"compute", "host"}, {"compute"})
+    assert row.ratio_interval[0] < row.ratio_interval[1]
+    assert baseline.rows[0].ratio_interval is None
     assert (row.energy, row.no_energy) == (None, "no counter is known for none")
 
 
@@ -77,7 +82,7 @@ def test_a_batch_size_that_fails_is_recorded_and_the_others_go_on(swept):
     assert [(row.batch, row.error) for row in candidate.rows] == [(2, None), (4, "out of device memory")]
     assert [(row.batch, row.error) for row in baseline.rows] == [(2, None), (4, None)]
     assert candidate.rows[1].regions == {}
-    assert baseline.rows[1].regions["compute"].blocks >= 3
+    assert baseline.rows[1].regions["compute"].blocks >= 30
 
 
 def test_a_baseline_that_fails_leaves_the_candidate_its_figure(swept):
@@ -87,23 +92,65 @@ def test_a_baseline_that_fails_leaves_the_candidate_its_figure(swept):
     assert candidate.rows[0].ratio_interval is None
 
 
-def test_a_worker_that_died_is_replaced(swept, monkeypatch):
-    dies = Picky(fails_at=4)
-    real = Here._ask
+class Dying(Here):
+    """Takes its process with it when a call fails."""
 
-    def dying(self, function, method, *arguments):
+    def _ask(self, *arguments):
         try:
-            return real(self, function, method, *arguments)
-        except sweep.Failed:
+            return super()._ask(*arguments)
+        except Failed:
             self.alive = False
             raise
 
-    monkeypatch.setattr(Here, "_ask", dying)
-    fresh = Picky()
-    [series] = swept(dies, fresh, baseline="none", batch_sizes=[4, 2], seed=1).series
-    by_batch = {row.batch: row for row in series.rows}
-    assert by_batch[4].error == "out of device memory"
-    assert by_batch[2].regions["compute"].blocks >= 3
+
+def test_a_worker_that_died_is_replaced_at_the_next_batch_size(swept, monkeypatch):
+    monkeypatch.setattr(sweep, "Worker", Dying)
+    dies, fresh = Picky(fails_at=4), Picky()
+    [series] = swept(dies, fresh, baseline="none", seed=0).series  # the order is 4, 2
+    assert [row.error for row in series.rows] == [None, "out of device memory"]
+    assert [one.closed for one in Here.hired] == [True, True]
+
+
+def test_a_worker_that_can_not_be_replaced_has_its_error_in_each_row(swept, monkeypatch):
+    monkeypatch.setattr(sweep, "Worker", Dying)
+    hired = []
+
+    class Once(Dying):
+        def __init__(self, *arguments):
+            hired.append(1)
+            if len(hired) == 3:  # the candidate's second
+                failed = Failed("no memory to load it")
+                failed.worker = self
+                raise failed
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(sweep, "Worker", Once)
+    candidate, baseline = swept(Picky(fails_at=4), Picky(), seed=0).series
+    assert [row.error for row in candidate.rows] == ["no memory to load it", "out of device memory"]
+    assert [row.error for row in baseline.rows] == [None, None]
+
+
+def test_one_that_can_not_be_loaded_at_all_is_the_users_to_correct(swept, monkeypatch):
+    def refuse(*_):
+        raise Failed("no memory to load it")
+
+    monkeypatch.setattr(sweep, "Worker", refuse)
+    with pytest.raises(UserError, match=r"^backend null can't be loaded: no memory to load it\.$"):
+        swept(Picky())
+
+
+def test_what_fails_alone_leaves_the_point_its_figure(swept):
+    class NoHost(Picky):
+        def __call__(self, batch):
+            if batch.base is None:  # assembled for this call, not taken from the pool
+                raise OSError("no host")
+            return super().__call__(batch)
+
+    [series] = swept(NoHost(), batch_sizes=[3], baseline="none").series
+    [row] = series.rows
+    assert row.error is None
+    assert row.regions["compute"].blocks >= 30
+    assert row.remark == "energy or host time could not be measured: no host"
 
 
 def test_a_baseline_that_was_never_compared_gets_no_figure_and_a_reason(swept):
@@ -121,15 +168,16 @@ def test_a_refused_candidate_leaves_nobody_a_figure(swept):
 def test_an_interrupted_sweep_measures_only_what_is_left(swept, tmp_path):
     class Interrupted(Picky):
         def __call__(self, batch):
-            if len(batch) == 2:
+            if len(batch) == 4:
                 raise KeyboardInterrupt
             return super().__call__(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        swept(Interrupted(), seed=0)  # the order is 4, 2
+        swept(Interrupted(), seed=3)  # the order is 2, 4
     [kept] = (tmp_path / "artefacts" / "sweep_blocks.jsonl.partial").read_text().splitlines()
-    again = Picky(fails_at=4)
-    [series] = swept(again, seed=0).series
+    assert all(one.killed for one in Here.hired)
+    again = Picky(fails_at=2)
+    [series] = swept(again, seed=3).series
     assert [row.error for row in series.rows] == [None, None]
     assert kept in (tmp_path / "artefacts" / "sweep_blocks.jsonl").read_text()
 
@@ -145,129 +193,12 @@ def test_the_order_is_drawn_from_the_seed():
     assert order(0) != order(1)
 
 
-class Timed:
-    """As much of a contender as takes turns: each block takes a second, and it counts its processes."""
-
-    def __init__(self, role, log):
-        self.role, self.log = role, log
-        self.loaded = SimpleNamespace(start=sweep.Start(1.0, None, 0.1, 0.01), region="compute")
-        self.worker = self
-
-    def renew(self):
-        self.log.append(f"renew {self.role}")
-
-    def begin(self, *_):
-        self.log.append(f"begin {self.role}")
-        return sweep.Ready(None, 1, None)
-
-    def block(self, calls, lead):
-        return Block(1.0, [1.0])
-
-    def end(self):
-        return sweep.Used(None, None, None)
-
-
-def test_official_measures_each_point_in_fresh_processes():
-    log = []
-    contenders = [Timed("a", log), Timed("b", log)]
-    profile = timing.Profile(30, 12.0, 36.0, 30.0, 600.0, processes=2)
-    turns = sweep._take_turns(contenders, 8, profile)
-    assert log == ["renew a", "begin a", "renew b", "begin b"] * 2
-    point = turns[contenders[0]].point
-    assert (point.starts, len(point.blocks)) == ([0, 30], 60)
-
-
-def test_in_one_process_nothing_is_renewed():
-    log = []
-    sweep._take_turns([Timed("a", log)], 8, timing.Profile(3, 0.0, 0.0, 1.0, 60.0))
-    assert log == ["begin a"]
-
-
-def point(blocks):
-    return Point(1, 1, [Block(1.0, [1.0])] * blocks)
-
-
-@pytest.mark.parametrize(("blocks", "remark"), [(3, None), (2, "time limit: 2 of 3 blocks")])
-def test_too_few_blocks_are_remarked(blocks, remark):
-    turn = sweep.Turn(point(blocks), sweep.Ready(None, 1, None), None, sweep.Used(5, 6, None))
-    row = sweep._row(Timed("candidate", []), turn, None, FAST, noise.judge(np.ones(9), noise.Seen()))
-    assert (row.remark, row.peak_memory_bytes, row.peak_device_memory_bytes) == (remark, 5, 6)
-
-
-def test_the_paired_interval_is_of_whole_calls_beside_the_baseline():
-    turn = sweep.Turn(point(30), sweep.Ready(None, 1, None), None, sweep.Used(None, None, None))
-    seen = noise.judge(np.ones(9), noise.Seen())
-    assert sweep._row(Timed("candidate", []), turn, point(30), FAST, seen).ratio_interval == (1.0, 1.0)
-    assert sweep._row(Timed("baseline", []), turn, turn.point, FAST, seen).ratio_interval is None
-    assert sweep._row(Timed("candidate", []), turn, None, FAST, seen).ratio_interval is None
-    with_parts = Point(1, 1, [Block(1.0, [1.0], [timing.Times(0.1, 0.8, 0.1)])] * 30)
-    assert sweep._row(Timed("candidate", []), turn, with_parts, FAST, seen).ratio_interval is None
-
-
-# energy
-
-
-ENERGY = Energy(counter="c", joules_per_image=0.5, idle_w=1.0, mean_w=3.0, seconds=2.0, images=8, interval_seconds=0.001)
-
-
-class Powered:
-    """A contender whose device may tell its power."""
-
-    def __init__(self, has_sampler=False):
-        self.loaded = SimpleNamespace(provider="cpu", has_sampler=has_sampler)
-        self.worker, self.log = self, []
-
-    def begin(self, batch, *_):
-        self.log.append(f"begin {batch}")
-
-    def run_for(self, seconds):
-        self.log.append(f"run {seconds:g}")
-        return 100, seconds
-
-    def idle_for(self, seconds):
-        self.log.append(f"idle {seconds:g}")
-        return Telemetry.model_construct(power_w=10.0, power_of="chip", samples=25, interval_seconds=1.0)
-
-    def end(self):
-        self.log.append("end")
-        told = Telemetry.model_construct(power_w=30.0, power_of="chip", samples=25, interval_seconds=1.0)
-        return sweep.Used(None, None, told)
-
-
-def test_energy_is_measured_alone_where_there_is_a_counter(monkeypatch):
-    one = Powered()
-    monkeypatch.setattr(energy, "find", lambda provider: provider)
-    monkeypatch.setattr(energy, "measure", lambda counter, run, idle, seconds: (run(seconds), ENERGY)[1])
-    assert sweep._energy(one, 4, timing.PROFILES["quick"]) == (ENERGY, None)
-    assert one.log == ["begin 4", "run 1.5", "end"]
-
-
-def test_without_a_counter_nothing_runs(monkeypatch):
-    def none(provider):
-        raise energy.NoEnergy("no counter")
-
-    one = Powered()
-    monkeypatch.setattr(energy, "find", none)
-    assert sweep._energy(one, 4, timing.PROFILES["quick"]) == (None, "no counter")
-    assert one.log == []
-
-
-def test_a_device_that_tells_its_power_slowly_is_asked_in_official_only():
-    one = Powered(has_sampler=True)
-    found, why = sweep._energy(one, 4, timing.PROFILES["standard"])
-    assert (found, one.log) == (None, [])
-    assert "only profile official" in why
-    found, why = sweep._energy(one, 4, timing.PROFILES["official"])
-    assert one.log == ["idle 25", "begin 4", "run 25", "end"]
-    assert (found.joules_per_image, found.idle_w, why) == (pytest.approx(20 * 25 / 100), 10.0, None)
-
-
 # the referee
 
 
 class Refereeing:
     def __init__(self, requests=1):
-        self.loaded = SimpleNamespace(region="compute", requests=requests)
+        self.loaded = SimpleNamespace(region="compute", requests=requests, recorded=None)
         self.worker, self.log = self, []
 
     def referee(self, scenario, batch, seconds, pairs):
@@ -291,12 +222,43 @@ def rows(**fps):
     ],
 )
 def test_the_referee_drives_the_smallest_and_the_fastest_batch_size(requests, asked, runs):
-    pytest.importorskip("mlperf_loadgen")
     one = Refereeing(requests)
     settings = SimpleNamespace(referee=asked, profile="quick")
-    found = sweep._referee(one, [*rows(b1=5.0, b8=20.0, b64=15.0), Row(batch=128, regions={}, error="x")], settings)
+    found, remark = sweep._referee(one, [*rows(b1=5.0, b8=20.0, b64=15.0), Row(batch=128, regions={}, error="x")], settings)
     assert one.log == runs
-    assert len(found) == len(runs)
+    assert (len(found), remark) == (len(runs), "")
+
+
+def test_a_referee_that_fails_leaves_the_sweep_its_figures():
+    class Silent(Refereeing):
+        def referee(self, *_):
+            raise Failed("INVALID")
+
+    settings = SimpleNamespace(referee=True, profile="quick")
+    assert sweep._referee(Silent(), rows(b1=5.0), settings) == ([], "The referee has no figure: INVALID")
+
+
+def test_a_referee_has_nothing_to_say_of_what_was_measured_elsewhere():
+    one = Refereeing()
+    one.loaded.recorded = "something"
+    settings = SimpleNamespace(referee=True, profile="quick")
+    assert sweep._referee(one, rows(b1=5.0), settings)[1] == "The referee was asked for, but nothing was measured here."
+
+
+def test_the_sweep_asks_the_referee(swept, monkeypatch):
+    monkeypatch.setattr(sweep.loadgen, "module", lambda: None)
+    monkeypatch.setattr(sweep, "_referee", lambda candidate, measured, settings: ([], f"{candidate.role} {len(measured)}"))
+    assert swept(Picky(), referee=True).referee_remark == "candidate 2"
+
+
+def test_a_missing_referee_is_missed_before_anything_is_measured(swept, monkeypatch):
+    def missing():
+        raise UserError("referee needs MLPerf LoadGen")
+
+    monkeypatch.setattr(sweep.loadgen, "module", missing)
+    with pytest.raises(UserError, match="referee needs MLPerf LoadGen"):
+        swept(Picky(), referee=True)
+    assert Here.hired == []
 
 
 def test_what_takes_longer_than_a_minute_is_announced(capsys):

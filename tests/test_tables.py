@@ -211,7 +211,7 @@ STABLE, NOISY, UNSTABLE = noise("STABLE"), noise("NOISY", "it drifts"), noise("U
         (NOISY, None, "NOISY: it drifts"),
         (STABLE, STABLE, "stable"),
         (UNSTABLE, NOISY, "UNSTABLE: it varies, and 1 more reason"),
-        (NOISY, NOISY, "NOISY: it drifts"),
+        (NOISY, noise("NOISY", "it varies"), "NOISY: it drifts"),
         (STABLE, NOISY, "baseline NOISY: it drifts"),
         (NOISY, UNSTABLE, "baseline UNSTABLE: it varies, and 1 more reason"),
         (None, STABLE, "baseline stable"),
@@ -221,6 +221,12 @@ def test_the_noisier_of_a_row_and_its_baseline_is_told(mine, theirs, shown):
     sweep = sweep_of()
     sweep.series[0].rows[0].noise, sweep.series[1].rows[0].noise = mine, theirs
     assert cells(tables.fps(sweep))[1][-2] == shown
+
+
+def test_the_noise_of_the_baseline_is_that_at_the_same_batch_size():
+    sweep = sweep_of()
+    sweep.series[1].rows[0].noise, sweep.series[1].rows[2].noise = STABLE, NOISY
+    assert [row[-2] for row in cells(tables.fps(sweep))[1:]] == ["baseline stable", "–", "baseline NOISY: it drifts"]
 
 
 def test_without_a_baseline_the_noise_is_the_rows_own():

@@ -209,5 +209,10 @@ def test_the_referees_figures_stand_beside_ours():
     ]
 
 
+def test_a_referee_that_said_nothing_says_why():
+    said = throughput_tables.referee(sweep_of().model_copy(update={"referee_remark": "The referee has no figure: out of memory"}))
+    assert said.text == "The referee has no figure: out of memory"
+
+
 def test_without_a_referee_there_is_no_table_of_it():
     assert throughput_tables.referee(sweep_of()) is None

@@ -99,7 +99,7 @@ def test_all_wait_for_the_noisiest():
 
 def test_a_point_ends_at_its_limit_with_its_figure_and_without_an_interval():
     points = measure(4.0, 1.0, batch=8)
-    assert [len(point.blocks) for point in points] == [10, 10]
+    assert [len(point.blocks) for point in points] == [20, 20]
     assert points[0].measured().images_per_second == pytest.approx(2)
     assert points[0].measured().interval_fps is None
 
@@ -144,20 +144,25 @@ def test_a_second_process_adds_blocks_of_its_own_until_it_has_enough():
 def test_the_warm_up_ends_when_three_windows_agree():
     clock = Clock()
     used, fastest = timing.warm_up(clock.call(0.02), 2.0, clock)
-    assert (used.calls, used.seconds, used.settled) == (
-        12,
-        0.24,
-        True,
-    )  # four windows of three calls: three agree, but ten calls are wanted
+    # windows of three calls: ten calls are in four of them, then three agree
+    assert (used.calls, used.seconds, used.settled) == (21, 0.42, True)
     assert fastest == pytest.approx(0.02)
 
 
 def test_the_warm_up_waits_for_calls_to_stop_getting_faster():
     clock = Clock()
-    times = iter([0.5, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    times = itertools.chain([0.5, 0.4, 0.3, 0.2], itertools.repeat(0.1))
     used, fastest = timing.warm_up(clock.call(lambda: next(times)), 30.0, clock)
-    assert (used.calls, used.settled) == (7, True)
+    assert (used.calls, used.settled) == (7, True)  # a second is over after three calls; the fourth is slower than the three that agree
     assert fastest == pytest.approx(0.1)
+
+
+def test_windows_that_differ_by_three_percent_do_not_agree():
+    clock = Clock()
+    times = itertools.cycle([0.1, 0.103])
+    used, _ = timing.warm_up(clock.call(lambda: next(times)), 5.0, clock)
+    assert not used.settled
+    assert used.seconds >= 5.0
 
 
 def test_the_warm_up_ends_at_its_limit_and_says_so():
@@ -190,6 +195,24 @@ def test_of_several_processes_the_means_are_the_values():
     blocks = np.array([9.0, 9.0, 11.0, 11.0, 10.0, 10.0])
     expected = stats.t.ppf(0.975, 2) * 1.0 / math.sqrt(3) / 10
     assert timing.half_width(blocks, 10.0, [0, 2, 4]) == pytest.approx(expected)
+
+
+def test_official_weighs_each_process_alike_and_has_the_interval_of_their_means():
+    """Means 9, 10 and 11 of 30, 60 and 30 blocks: 4.303 * 1 / sqrt(3) / 10 on both sides of 1 / 10."""
+    seconds = np.repeat([9.0, 10.0, 11.0], [30, 60, 30])
+    point = point_of_blocks(*seconds, starts=[0, 30, 90])
+    half = stats.t.ppf(0.975, 2) / math.sqrt(3) / 10
+    measured = point.measured()
+    assert measured.images_per_second == pytest.approx(0.1)
+    assert measured.interval_fps == pytest.approx((0.1 / (1 + half), 0.1 / (1 - half)))
+    assert [len(part) for part in point.processes()] == [30, 60, 30]
+
+
+def test_official_has_a_ratio_by_process():
+    faster = point_of_blocks(*np.repeat([1.0, 1.1], 30), starts=[0, 30])
+    slower = point_of_blocks(*np.repeat([2.0, 2.0], 30), starts=[0, 30])
+    low, high = timing.ratio_interval(faster, slower)
+    assert low < 1.5 < 2.5 < high  # two processes say little
 
 
 def test_one_block_says_nothing_of_its_uncertainty():
@@ -285,15 +308,15 @@ def test_fewer_than_thirty_blocks_have_no_interval(blocks, known):
 
 
 def test_the_expected_time_is_bounded_on_both_sides():
-    assert QUICK.expected_seconds(0.001, [1]) == 1.5
-    assert QUICK.expected_seconds(0.01, [10]) == pytest.approx(3.0)
-    assert QUICK.expected_seconds(10.0, [1, 10]) == 200.0
-    assert replace(QUICK, processes=5).expected_seconds(0.001, [1]) == 7.5
+    assert QUICK.expected_seconds(0.001, [1]) == 1.0 + 1.5  # warm-up and blocks
+    assert QUICK.expected_seconds(0.01, [10]) == pytest.approx(1.0 + 3.0)
+    assert QUICK.expected_seconds(10.0, [1, 10]) == 2 * (2.0 + 100.0)
+    assert replace(QUICK, processes=5).expected_seconds(0.001, [1]) == 5 * 2.5
 
 
 def test_the_profiles_are_those_of_the_specification():
-    quick, standard, official = (timing.PROFILES[name] for name in ("quick", "standard", "official"))
-    assert (quick.blocks, quick.seconds, quick.warm_up_seconds) == (30, 1.5, 2.0)
-    assert (standard.blocks, standard.seconds) == (30, 10.0)
-    assert official.processes == 5
-    assert official.processes * official.seconds == 60.0
+    assert {
+        "quick": Profile(30, 1.5, 3.0, warm_up_seconds=2.0, limit_seconds=20.0),
+        "standard": Profile(30, 10.0, 30.0, warm_up_seconds=30.0, limit_seconds=240.0),
+        "official": Profile(30, 12.0, 36.0, warm_up_seconds=30.0, limit_seconds=600.0, processes=5),  # 60 s and more in all
+    } == timing.PROFILES

@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import psutil
@@ -45,8 +46,11 @@ class Picky(Backend):
 class Here(Worker):
     """A worker without a process, which nothing is slower than: what the sweep makes of it is the same."""
 
+    hired: ClassVar[list] = []
+
     def __init__(self, folder, data, model, batch_sizes, target):
-        self.alive, self.closed = True, False
+        self.alive, self.closed, self.killed = True, False, False
+        self.hired.append(self)
         self.bench, self.loaded = worker.load(folder, data, model, batch_sizes, target)
 
     def _ask(self, function, method, *arguments):
@@ -58,7 +62,10 @@ class Here(Worker):
             raise failed from None
 
     def close(self):
-        self.closed = True
+        self.alive, self.closed = False, True
+
+    def kill(self):
+        self.alive, self.killed = False, True
 
 
 def records(folder: Path) -> tuple[SimpleNamespace, SimpleNamespace]:
