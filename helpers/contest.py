@@ -12,6 +12,7 @@ from helpers.records import Energy, Measured, Row
 from helpers.timing import Point, Profile
 from helpers.worker import Failed, Loaded, Worker
 
+HOST = Profile(timing.MINIMUM_BLOCKS, 0.0, 0.0, warm_up_seconds=0.2, limit_seconds=20.0, block_seconds=0.02)  # the backend is warm
 IDLE_SECONDS = 1.0
 SAMPLED_SECONDS = 25.0  # npu-smi tells the power about once a second
 
@@ -104,16 +105,16 @@ def _go_alone(one: Contender, turn: Turn, batch: int, profile: Profile) -> None:
     try:
         turn.energy, turn.no_energy = _energy(one, batch, profile)
         if one.role == "candidate" and one.loaded.requests == 1:
-            turn.host = _host(one, turn, batch, profile)
+            turn.host = _host(one, turn, batch)
     except Failed as failed:
         turn.remark = f"energy or host time could not be measured: {failed}"
 
 
-def _host(candidate: Contender, turn: Turn, batch: int, profile: Profile) -> Measured:
-    """Return the candidate's figure from stored pixels to the five best classes, in one process."""
-    ready = candidate.worker.begin(batch, profile.warm_up_seconds, profile.block_seconds, host=True)
+def _host(candidate: Contender, turn: Turn, batch: int) -> Measured:
+    """Return the candidate's figure from stored pixels to the five best classes, from few and short blocks in one process."""
+    ready = candidate.worker.begin(batch, HOST.warm_up_seconds, HOST.block_seconds, host=True)
     point = Point(batch, ready.calls_per_block)
-    timing.interleave([candidate.worker], [point], profile)
+    timing.interleave([candidate.worker], [point], HOST)
     turn.used.append(candidate.worker.end())
     return point.measured()
 

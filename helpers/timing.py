@@ -38,7 +38,7 @@ class Profile:
 
 
 PROFILES = {
-    "quick": Profile(30, 1.5, 3.0, 2.0, 20.0),
+    "quick": Profile(30, 1.5, 1.5, 1.0, 20.0),
     "standard": Profile(30, 10.0, 30.0, 30.0, 240.0),
     "official": Profile(30, 12.0, 36.0, 30.0, 600.0, processes=5),
 }

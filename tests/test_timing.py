@@ -316,7 +316,7 @@ def test_the_expected_time_is_bounded_on_both_sides():
 
 def test_the_profiles_are_those_of_the_specification():
     assert {
-        "quick": Profile(30, 1.5, 3.0, warm_up_seconds=2.0, limit_seconds=20.0),
+        "quick": Profile(30, 1.5, 1.5, warm_up_seconds=1.0, limit_seconds=20.0),
         "standard": Profile(30, 10.0, 30.0, warm_up_seconds=30.0, limit_seconds=240.0),
         "official": Profile(30, 12.0, 36.0, warm_up_seconds=30.0, limit_seconds=600.0, processes=5),  # 60 s and more in all
     } == timing.PROFILES
