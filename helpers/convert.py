@@ -89,7 +89,8 @@ def checks(step: Step, converted: Converted, data: Data, images: Tensors) -> lis
     rough = parity.COSINE_LABELLED if data.labels_source and not converted.random_weights else parity.COSINE_MIN
     found: dict[str, list[Check]] = {}
     for target in targets:
-        if target.backend == "null" or target == Target(backend="torch", threads=target.threads):
+        as_it_is = target.precision in ("auto", "fp32") and not target.provider_options
+        if target.backend == "null" or (target.backend == "torch" and as_it_is):
             continue  # the one answers nothing, the other is the original
         with backends.load(step.folder, draft, target) as backend:
             if not backend.is_original and backend.identity not in found:

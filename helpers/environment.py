@@ -35,9 +35,10 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def gpu_name(index: int) -> str | None:
-    """Return the name of an NVIDIA GPU, None where its driver does not answer."""
-    return _run("nvidia-smi", f"--id={index}", "--query-gpu=name", "--format=csv,noheader")
+def gpus() -> list[tuple[str, str]]:
+    """Return the name and the driver's version of each NVIDIA GPU, none where the driver does not answer."""
+    listed = _run("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader") or ""
+    return [(name, driver) for name, _, driver in (line.rpartition(", ") for line in listed.splitlines())]
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:

@@ -29,6 +29,7 @@ PRECISIONS = {  # others have all
     "null": ("fp32",),
     "openvino": ("fp32", "bf16", "int8"),
 }
+OWN_PRECISION = ("CANNExecutionProvider", "tensorrt", "TensorrtExecutionProvider")  # their options decide it
 MODULES = {"ascend": "aclruntime", "replay": "numpy", "null": "numpy"}  # where a backend needs another module than its own name
 HOW_TO_INSTALL = {"ascend": "fetch the vendor's wheel (docs/ascend.md) or use --kit", "torch": "pip install -e '.[convert]'"}
 
@@ -111,7 +112,7 @@ class Target(Settings):
 
     @model_validator(mode="after")
     def _runs_here(self) -> Self:
-        known = PRECISIONS.get(self.backend) if self.provider != "CANNExecutionProvider" else None
+        known = PRECISIONS.get(self.backend) if self.provider not in OWN_PRECISION else None
         if known and self.precision not in ("auto", *known):
             other = "openvino" if self.precision in ("bf16", "int8") else "ascend"
             raise ValueError(f"backend {self.backend} has precision {' or '.join(known)}; {self.precision} needs backend: {other}")

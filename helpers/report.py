@@ -5,7 +5,7 @@ import yaml
 from helpers import formats, throughput_tables
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
-from helpers.records import Accuracy, Data, Model, Record, Result, Series, Sweep, Verdict
+from helpers.records import Accuracy, Data, Measured, Model, Record, Result, Series, Sweep, Verdict
 
 
 def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, str]:
@@ -28,7 +28,7 @@ def recommendation(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence |
     measured = [series for series in sweep.series if series.kind == "measured" and _best(series, sweep)]
     if len(measured) < 2 or sweep.one("candidate").kind != "measured":  # a recorded candidate is of another machine
         return None
-    ranked = sorted(measured, key=lambda series: -_best(series, sweep)[0])
+    ranked = sorted(measured, key=lambda series: -_best(series, sweep)[0].images_per_second)
     at = next((at for at, series in enumerate(ranked) if not _doubt(series, model, accuracy, sweep)), len(ranked))
     passed_over = [f"{_figure(series, sweep)}, but {_doubt(series, model, accuracy, sweep)}" for series in ranked[:at]]
     if at == len(ranked):
@@ -36,21 +36,20 @@ def recommendation(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence |
     chosen, baseline = ranked[at], sweep.one("baseline")
     said = f"Recommended: {_figure(chosen, sweep)}"
     if baseline in measured and baseline is not chosen:
-        ratio = formats.times(_best(chosen, sweep)[0] / _best(baseline, sweep)[0])
+        ratio = formats.times(_best(chosen, sweep)[0].images_per_second / _best(baseline, sweep)[0].images_per_second)
         said += f", {ratio} times the best of {throughput_tables.name(baseline, sweep)}"
     return Sentence("; ".join([said, _agreement(chosen, model, accuracy, sweep), *passed_over]) + ".")
 
 
-def _best(series: Series, sweep: Sweep) -> tuple[float, int] | None:
-    """Return the most images per second of a line and their batch size."""
-    return max(
-        ((row.regions[sweep.region].images_per_second, row.batch) for row in series.rows if sweep.region in row.regions), default=None
-    )
+def _best(series: Series, sweep: Sweep) -> tuple[Measured, int] | None:
+    """Return a line's best figure and its batch size."""
+    figures = [(row.regions[sweep.region], row.batch) for row in series.rows if sweep.region in row.regions]
+    return max(figures, key=lambda figure: figure[0].images_per_second, default=None)
 
 
 def _figure(series: Series, sweep: Sweep) -> str:
-    fps, batch = _best(series, sweep)
-    return f"{throughput_tables.name(series, sweep)}, {fps:.1f} images per second at batch size {batch}"
+    measured, batch = _best(series, sweep)
+    return f"{throughput_tables.name(series, sweep)}, {formats.fps(measured)} images per second at batch size {batch}"
 
 
 def _doubt(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -> str:
@@ -99,11 +98,9 @@ def _agreement(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -
     if compared:
         span = formats.span(compared.difference_interval_pct, 2)
         return f"its top-1 less the candidate's, on the same images, is {span} points (95 %)"
-    return (
-        "its accuracy passed against the reference"
-        if accuracy.verdict == "PASS"
-        else "its top-1 is as good as that of fp32 on the same images"
-    )
+    if accuracy.verdict == "PASS":
+        return "its accuracy passed against the reference"
+    return "its top-1 is as good as that of fp32 on the same images"
 
 
 def _evaluated(series: Series, accuracy: Accuracy, sweep: Sweep) -> Result | None:

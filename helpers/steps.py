@@ -141,8 +141,13 @@ def _check_artefacts(record: Record, run_folder: Path) -> None:
 
 def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:
     """Return what decides the speed beside the machine itself: the accelerator that a step runs on."""
-    on_npu = {getattr(settings, "backend", ""), getattr(settings, "provider", "")} & {"ascend", "CANNExecutionProvider"}
-    if not kind.ON_DEVICE or not on_npu:
+    used = {getattr(settings, "backend", ""), *(getattr(one, "provider", "") for one in (settings, *getattr(settings, "options", [])))}
+    if not kind.ON_DEVICE:
+        return {}
+    if used & {"cuda", "tensorrt", "CUDAExecutionProvider", "TensorrtExecutionProvider"}:
+        found = environment.gpus()
+        return {"gpu": ", ".join(name for name, _ in found), "gpu_driver": found[0][1]} if found else {}
+    if not used & {"ascend", "CANNExecutionProvider"}:
         return {}
     chip = npu_smi.chip(int(settings.provider_options.get("device_id", 0)))
     return {"npu": chip.soc_version, "npu_driver": npu_smi.version(), "cann": atc.cann_version()}

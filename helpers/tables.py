@@ -151,11 +151,12 @@ def _comparisons(record: Accuracy) -> Table | None:
         ]
         for one in record.comparisons
     ]
+    margin = record.params["margin_points"]
     headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"]
     caption = (
         "Against the candidate on the same images. Difference: the configuration's top-1 less the candidate's, 95 % interval. p: McNemar's "
-        f"exact test. EQUIVALENT: within {record.params['margin_points']:g} points by two one-sided tests at 5 %; else WORSE or BETTER at "
-        "p below 0.05; else INCONCLUSIVE"
+        f"exact test. EQUIVALENT: within {margin:g} point{'' if margin == 1 else 's'} by two one-sided tests at 5 %; else WORSE or BETTER "
+        "at p below 0.05; else INCONCLUSIVE"
     )
     return Table(headers, rows, caption)
 

@@ -218,6 +218,14 @@ def test_a_device_of_its_own_has_no_threads_here(device):
     assert "hreads" not in said({1: 100, 8: 120}, {8: {"cores_busy": 0.5, **device}}, region=region)
 
 
+def test_figures_that_vary_too_much_are_said_to():
+    noisy, unstable = (quiet(0.0).model_copy(update={"verdict": verdict}) for verdict in ("NOISY", "UNSTABLE"))
+    assert said({1: 100, 8: 110, 64: 112}, {1: {"noise": unstable}, 8: {"noise": noisy}, 64: {"noise": unstable}}).endswith(
+        "or a faster device; this may change in a quieter run: UNSTABLE at batch size 1, 64."
+    )
+    assert "UNSTABLE" not in said({1: 100, 8: 110}, {8: {"noise": noisy}})
+
+
 # preparation
 
 

@@ -191,6 +191,10 @@ def test_of_fp32_the_fastest_is_recommended():
     )
 
 
+def test_a_figure_has_the_digits_that_its_interval_supports():
+    assert "b (candidate), 1234 images" in recommended(line("candidate", 1234.4), line("option", 90))
+
+
 def test_the_baseline_may_be_it():
     assert recommended(line("candidate", 100, backend="ort"), line("baseline", 110, backend="torch")) == (
         "Recommended: torch, 110.0 images per second at batch size 8; its answers are those of the original within the tolerance."

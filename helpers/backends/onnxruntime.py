@@ -62,7 +62,8 @@ class Backend(backends.Backend):
         self.device = backends.cpu_device() if self.provider == CPU else self.provider
         self.region = "compute" if self.provider == CPU else "device"  # the copies are part of every call and not told apart
         if self.provider in (CUDA, TENSORRT):
-            self.device = environment.gpu_name(int(self.options.get("device_id", 0))) or self.provider
+            self.mode = "CUDA" if self.provider == CUDA else "TensorRT"
+            self.device = dict(enumerate(name for name, _ in environment.gpus())).get(int(self.options.get("device_id", 0)), self.provider)
             if self.precision == "fp32":
                 self.precision = _cuda_precision(target) if self.provider == CUDA else _tensorrt_precision(target)
         if self.provider == CANN:

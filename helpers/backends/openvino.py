@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from helpers import backends, quantise
+from helpers import backends, formats, quantise
 from helpers.errors import ParameterError, UserError
 from helpers.params import Target
 from helpers.records import Model
@@ -34,6 +34,8 @@ class Backend(backends.Backend):
 
     def __init__(self, folder: Path, model: Model, target: Target):
         core, self.provider = openvino.Core(), backends.provider(target).upper()
+        if target.precision == "int8" and not any(stage.format == "openvino" for stage in model.stages):
+            raise UserError("this run has no int8 model: run 2_convert with the same precision and options.")
         stage = model.stage("openvino" if target.precision == "int8" else "onnx")
         self.precision = ("bf16" if target.precision == "bf16" else "fp32") if stage.precision == "fp32" else stage.precision
         self.threads = backends.thread_count(target)
@@ -54,7 +56,8 @@ class Backend(backends.Backend):
             raise UserError(f"OpenVINO can't load the model with these provider_options: {reason}.") from error
         self.compile_seconds = time.perf_counter() - started
         if options["PERFORMANCE_HINT"] == "THROUGHPUT":
-            self.mode = "throughput"
+            streams = formats.counted(self._compiled.get_property("NUM_STREAMS"), "stream") if "NUM_STREAMS" in options else ""
+            self.mode = f"throughput {streams}".rstrip()
             self.requests = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._request = self._compiled.create_infer_request()
         self._queue = openvino.AsyncInferQueue(self._compiled, self.requests)
