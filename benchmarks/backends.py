@@ -6,6 +6,7 @@ configuration's answers are held against PyTorch's, and on the demo its top-1, i
 results/backends_<cores>cores.json.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import outcome
-import yaml
 
 from helpers import ROOT, accuracy, backends, dataset, environment, paired, parity, records, referee, steps
 from helpers.params import Target
@@ -86,9 +86,8 @@ def main() -> None:
 def prepare(run: str, folder: Path, export: dict) -> Path:
     """Run the first two notebooks with one way to export, an int8 model included where it will be used, and return the folder."""
     options = [{"backend": "openvino", "precision": "int8"}] if export["exporter"] == "dynamo" else []
-    given = {"run": folder, "onnx": export, "options": options, "batch_sizes": [1], "batch_size": 1, "baseline": "none", "threads": 0}
-    words = [word for name, value in given.items() for word in ("-p", name, yaml.safe_dump(value, default_flow_style=True).strip())]
-    words[words.index("run") + 1] = str(folder)
+    given = {"run": str(folder), "onnx": export, "options": options, "batch_sizes": [1], "batch_size": 1, "baseline": "none", "threads": 0}
+    words = [word for name, value in given.items() for word in ("-p", name, value if isinstance(value, str) else json.dumps(value))]
     started = time.perf_counter()
     for step in ("1", "2"):
         command = [sys.executable, "-m", "helpers.run", f"params/{run}.yaml", *words, "--only", step]
