@@ -70,14 +70,14 @@ def results(step: Step, data: Data, model: Model) -> list[Result]:
     return [_result(step, data, model, stage, target) for stage, target in targets.items()]
 
 
-def comparisons(step: Step, found: list[Result], margin_points: float) -> list[Comparison]:
+def comparisons(step: Step, found: list[Result]) -> list[Comparison]:
     """Return each option against the candidate, by their stages, on the images that both answered; what was not evaluated is left out."""
     evaluated = [result for result in found if result.evaluated]
     if not evaluated or evaluated[0] is not found[0]:
         return []
     images = [_right(step.folder / result.scores_file) for result in evaluated]
     return [
-        paired.compare(found[0].stage, other.stage, *_on_shared(images[0], right), margin_points)
+        paired.compare(found[0].stage, other.stage, *_on_shared(images[0], right))
         for other, right in zip(evaluated[1:], images[1:], strict=True)
     ]
 

@@ -37,6 +37,7 @@ class Ready:
 
     warm_up: WarmUp
     calls_per_block: int
+    compile_seconds: float | None
     start: Start | None
 
 
@@ -90,7 +91,7 @@ class Bench:
         used, self._fastest = timing.warm_up(lambda: self._calls(requests), warm_up_seconds, self._clock)
         rounds = math.ceil(block_seconds / max(self._fastest, 1e-6))
         self._calls_per_block = rounds if requests == 1 else requests * max(rounds, ROUNDS_IN_FLIGHT)
-        return Ready(used, self._calls_per_block, start)
+        return Ready(used, self._calls_per_block, self.backend.compile_seconds, start)
 
     def block(self, calls: int, lead: bool = False) -> Block:
         """Time so many calls on real images; `lead`: after one that is not counted, unless a call is so long that caches are nothing."""

@@ -39,9 +39,10 @@ class Contender:
         self.worker.close()
         try:
             self.worker = self._hire(self._target)
-        except Failed as failed:
+        except (Failed, UserError) as error:  # it was loaded before: memory, most likely
+            failed = Failed(str(error))
             failed.worker = self.worker  # which is closed: the next point tries again
-            raise
+            raise failed from error
 
 
 @dataclass
@@ -156,7 +157,7 @@ def _row(one: Contender, turn: Turn, baseline: Point | None, profile: Profile) -
         batch=point.batch,
         regions=regions,
         load_seconds=start and round(start.load, 3),
-        compile_seconds=start and start.compile,
+        compile_seconds=turn.ready.compile_seconds,
         first_call_ms=start and 1000 * start.first_call,
         warm_up=turn.ready.warm_up,
         ratio_interval=timing.ratio_interval(point, baseline) if whole and point is not baseline else None,

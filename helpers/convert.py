@@ -89,7 +89,7 @@ def checks(step: Step, converted: Converted, data: Data, images: Tensors) -> lis
     rough = parity.COSINE_LABELLED if data.labels_source and not converted.random_weights else parity.COSINE_MIN
     found: dict[str, list[Check]] = {}
     for target in targets:
-        as_it_is = target.precision in ("auto", "fp32") and not target.provider_options
+        as_it_is = target.precision in ("auto", "fp32") and not target.provider_options and backends.provider(target) == "cpu"
         if target.backend == "null" or (target.backend == "torch" and as_it_is):
             continue  # the one answers nothing, the other is the original
         with backends.load(step.folder, draft, target) as backend:
@@ -135,8 +135,10 @@ def in_words(model: Model) -> Sentence:
     """Return whether the converted model may be used."""
     if model.refusal():
         return Sentence(f"REFUSED: {model.refusal()}. No later step gives it an accuracy or a speed.", "fail")
-    exact = [check for check in model.checks if "fp32" in check.candidate]
-    rough = sorted({check.candidate for check in model.checks if check not in exact})
+    passed = [check for check in model.checks if check.passed]
+    exact = [check for check in passed if check.exact]
+    rough = sorted({check.candidate for check in passed if not check.exact})
+    refused = {check.candidate: check.reason for check in model.checks if not check.passed}
     batches = ", ".join(str(batch) for batch in sorted({check.batch for check in model.checks}))
     simulated = any("(simulated device)" in check.candidate for check in model.checks)
     said = "Simulated device: a simulator gave its answers. " if simulated else ""
@@ -147,8 +149,9 @@ def in_words(model: Model) -> Sentence:
             f"fp32 is the same model: log-probabilities differ by {largest:.1e} at most, where two images differ by {exact[0].spread:.2g}. "
         )
     if rough:
-        said += f"{', '.join(rough)} points the same way (cosine); only its accuracy can tell whether it is as good."
-    return Sentence(said, "pass")
+        said += f"{', '.join(rough)} points the same way (cosine); only its accuracy can tell whether it is as good. "
+    said += "".join(f"Refused, and it alone: {reason}. " for reason in refused.values())
+    return Sentence(said.rstrip(), "pass")
 
 
 def _from_mmcls(settings: Convert, name: str, path: Path, data: Data, images: Tensors) -> Converted:

@@ -17,6 +17,11 @@ class ParameterError(UserError):
     """A parameter that can't be right whatever the data are; `helpers.run` exits with 2."""
 
 
+def first_line(error: Exception) -> str:
+    """Return what an error of a library says first, at most 300 characters; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 def why_it_died(artefacts: Path) -> str:
     """Return why a process ended that runs a model: a device that did not answer leaves a log among the artefacts, memory leaves none."""
     hung = [log.name for log in artefacts.glob(HANG_LOGS) if log.stat().st_size]

@@ -9,7 +9,7 @@ import onnx
 import onnx.compose
 
 from helpers import files
-from helpers.errors import UserError
+from helpers.errors import UserError, first_line
 from helpers.params import Onnx
 from helpers.records import Stage, TensorSpec
 
@@ -169,4 +169,4 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")[:200]
+    return first_line(error).rstrip(".")

@@ -7,8 +7,10 @@ from scipy import special, stats
 
 from helpers.records import Comparison, Interval
 
+MARGIN_POINTS = 0.5  # by default, of two one-sided tests on the same images
 
-def compare(a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, margin_points: float) -> Comparison:
+
+def compare(a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, margin_points: float = MARGIN_POINTS) -> Comparison:
     """Return how b does against a, from bool [N]: is each right about each image.
 
     The p-value is McNemar's exact one. EQUIVALENT: two one-sided tests at 5 % say that the difference is less than the margin in

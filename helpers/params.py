@@ -114,7 +114,7 @@ class Target(Settings):
     def _runs_here(self) -> Self:
         known = PRECISIONS.get(self.backend) if self.provider not in OWN_PRECISION else None
         if known and self.precision not in ("auto", *known):
-            other = "openvino" if self.precision in ("bf16", "int8") else "ascend"
+            other = {"fp16": "torch", "mixed": "ascend"}.get(self.precision, "openvino")
             raise ValueError(f"backend {self.backend} has precision {' or '.join(known)}; {self.precision} needs backend: {other}")
         if importlib.util.find_spec(MODULES.get(self.backend, self.backend)) is None:
             how = HOW_TO_INSTALL.get(self.backend, f"pip install -e '.[{self.backend}]'")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from helpers.errors import UserError
+from helpers.errors import UserError, first_line
 from helpers.progress import announce
 from helpers.records import Check
 
@@ -78,7 +78,7 @@ def compare(
         try:
             found[size].append((chosen, candidate(np.ascontiguousarray(taken[chosen]))))
         except Exception as error:  # runtimes share no base class for what they raise
-            errors[size] = str(error).strip().splitlines()[0][:200]
+            errors[size] = first_line(error)
     names = {"reference": reference_name, "candidate": candidate_name}
     return [
         _failed(names, size, f"at batch {size} {candidate_name} does not run: {errors[size]}")
@@ -136,7 +136,7 @@ def judge(
         "spread": between,
     }
     reason = _reason(names["candidate"], batch, difference, between, cosine, int(clear.sum()), cosine_min)
-    return Check(**names, batch=batch, images=len(expected), **measured, passed=not reason, reason=reason)
+    return Check(**names, batch=batch, images=len(expected), **measured, passed=not reason, reason=reason, exact=cosine_min is None)
 
 
 def _reason(name: str, batch: int, difference: float, between: float, cosine: float, changed: int, cosine_min: float | None) -> str:

@@ -13,7 +13,7 @@ from helpers.preprocess import Preprocess
 
 Interval = tuple[float, float]
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NONE"]  # NONE: nothing was asked for
-RUNTIMES = ("onnxruntime", "onnxruntime-cann", "openvino", "aclruntime")
+RUNTIMES = ("onnxruntime", "onnxruntime-cann", "onnxruntime-gpu", "openvino", "aclruntime")
 Region = Literal["compute", "device", "host", "end_to_end"]  # shared meaning: README, "How to read the numbers"
 
 
@@ -124,13 +124,14 @@ class Check(Body):
     spread: float | None  # median over pairs of images of their largest difference, same quantity
     passed: bool
     reason: str
+    exact: bool = True  # fp32 against fp32; else it is held to its direction only
     option: bool = False  # of a configuration beside the candidate: failing, it alone is refused
 
 
 class Model(Record):
     STEP = "2_convert"
     INPUTS = (Data,)
-    PACKAGES = ("torch", "mmcls", "mmcv-full", "onnx", "onnxslim", "onnxscript", *RUNTIMES, "numpy")
+    PACKAGES = ("torch", "mmcls", "mmcv-full", "onnx", "onnxslim", "onnxscript", "nncf", *RUNTIMES, "numpy")
 
     name: str
     classes: int

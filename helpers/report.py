@@ -132,7 +132,7 @@ def chain(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Table:
     made_from = None
     for stage in model.stages:
         rows.append([f"model: {stage.name}", stage.file, made_from, _short(stage.sha256)])
-        made_from = made_from if stage.format == "om" else f"model: {stage.name}"  # each .om is made from the ONNX file
+        made_from = made_from if stage.format in ("om", "openvino") else f"model: {stage.name}"  # these are made from the ONNX file
     if model.recording:
         rows.append(["recorded results", model.recording, f"{made_from}, tensors", _short(model.recording_sha256)])
     rows += [

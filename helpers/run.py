@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chosen = _chosen(options)
         settings = params.read(options.params, {**dict(options.parameter), **(AWAY if options.kit else {})}, chosen)
-        backends.check(settings)
+        for target in (settings, *settings.options):
+            backends.check(target)
     except UserError as error:
         print(f"{options.params}: {error}", file=sys.stderr)
         return 2

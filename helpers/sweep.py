@@ -95,6 +95,8 @@ def _referee(candidate: Contender, measured: list[Row], settings: BatchSweep) ->
     runs.append(("Offline", max(known, key=known.get)))
     seconds = max(REFEREE_SECONDS, timing.PROFILES[settings.profile].seconds / REFEREE_PAIRS)
     try:
+        if not candidate.worker.alive:
+            candidate.renew()
         return [candidate.worker.referee(scenario, batch, seconds, REFEREE_PAIRS) for scenario, batch in runs], ""
     except Failed as failed:
         return [], f"The referee has no figure: {failed}"

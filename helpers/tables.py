@@ -1,6 +1,6 @@
 """The tables of notebooks and report: the numbers behind every chart and sentence."""
 
-from helpers import formats, noise
+from helpers import formats, noise, paired
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Check, Ratio, Region, Result, Row, Series, Stage, Sweep
 
@@ -19,22 +19,23 @@ def fps(sweep: Sweep) -> Group:
 
 
 def _regions(sweep: Sweep) -> Table | None:
-    """Return the candidate's figures in every region, where copies to a device make them differ; what was not recorded is said."""
-    candidate = sweep.one("candidate")
-    if not any(row.copies for row in candidate.rows):
+    """Return the candidate's figures in every region that was measured or recorded, with the copies where there are any."""
+    rows = [row for row in sweep.one("candidate").rows if row.copies or "host" in row.regions]
+    if not rows:
         return None
-    rows = [
-        [
-            row.batch,
-            *(formats.fps(row.regions.get(region)) or "not recorded" for region in ("compute", "device")),
-            *(f"{ms:.3f}" if ms is not None else "not recorded" for ms in (row.copies.to_device_ms, row.copies.to_host_ms)),
-        ]
-        for row in candidate.rows
-        if row.copies
-    ]
-    headers = ["batch", "compute FPS", "device FPS", "copy to the device, ms", "copy back, ms"]
-    caption = "Compute is the execution alone, 1000 × batch / mean ms as ais_bench counts it; device adds the copies"
-    return Table(headers, rows, caption)
+    regions = [region for region in ("compute", "device", "host") if any(region in row.regions for row in rows)]
+    copies = any(row.copies for row in rows)
+    cells = [[row.batch, *(formats.fps(row.regions.get(region)) or "not recorded" for region in regions)] for row in rows]
+    for row, cell in zip(rows, cells, strict=True):
+        ways = (row.copies.to_device_ms, row.copies.to_host_ms) if row.copies else (None, None)
+        cell += [f"{ms:.3f}" if ms is not None else "not recorded" for ms in ways] if copies else []
+    headers = ["batch", *(f"{region} FPS" for region in regions), *(["copy to the device, ms", "copy back, ms"] if copies else [])]
+    said = {
+        "compute": "Compute is the execution alone, 1000 × batch / mean ms as ais_bench counts it" if copies else "Compute is the call",
+        "device": "device adds the copies",
+        "host": "host adds batch assembly from stored pixels and top-5, in shorter blocks when the others were done",
+    }
+    return Table(headers, cells, "; ".join(said[region] for region in regions))
 
 
 def _telemetry(sweep: Sweep) -> Table | None:
@@ -151,11 +152,10 @@ def _comparisons(record: Accuracy) -> Table | None:
         ]
         for one in record.comparisons
     ]
-    margin = record.params["margin_points"]
     headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"]
     caption = (
         "Against the candidate on the same images. Difference: the configuration's top-1 less the candidate's, 95 % interval. p: McNemar's "
-        f"exact test. EQUIVALENT: within {margin:g} point{'' if margin == 1 else 's'} by two one-sided tests at 5 %; else WORSE or BETTER "
+        f"exact test. EQUIVALENT: within {paired.MARGIN_POINTS:g} points by two one-sided tests at 5 %; else WORSE or BETTER "
         "at p below 0.05; else INCONCLUSIVE"
     )
     return Table(headers, rows, caption)
@@ -177,7 +177,7 @@ def checks(found: list[Check]) -> Table:
             None if check.spread is None else f"{check.spread:.2g}",
             None if check.cosine_min is None else f"{check.cosine_min:.6f}",
             None if check.top1_agree_pct is None else f"{check.top1_agree_pct:.1f} %",
-            ("same" if "fp32" in check.candidate else "same direction") if check.passed else "REFUSED",
+            ("same" if check.exact else "same direction") if check.passed else "REFUSED",
             check.reason,
         ]
         for check in found

@@ -19,7 +19,7 @@ import psutil
 from helpers import backends, referee
 from helpers.backends import Recorded
 from helpers.bench import Bench, Ready, Start, Used
-from helpers.errors import UserError, why_it_died
+from helpers.errors import UserError, first_line, why_it_died
 from helpers.params import Target
 from helpers.records import Data, Model, Refereed, Region, Telemetry
 from helpers.referee import Scenario
@@ -56,10 +56,10 @@ class Worker:
     """A target's bench in a fresh process; what the bench raises is raised here as Failed."""
 
     def __init__(self, folder: Path, data: Data, model: Model, batch_sizes: list[int], target: Target):
-        self._artefacts, self.alive = folder / "artefacts", True
+        self._artefacts, self.alive, self._process = folder / "artefacts", True, 0
         self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_depend_on_parent)
-        self._process = self._pool.submit(os.getpid).result()
         try:
+            self._process = self._ask(os.getpid)
             self.loaded: Loaded = self._ask(_load, folder, data, model, batch_sizes, target)
         except BaseException:
             self.kill()
@@ -95,20 +95,23 @@ class Worker:
 
     def close(self) -> None:
         """Free what the runtime holds and end the process."""
-        with contextlib.suppress(Failed):  # it has died, or can't free it: the end of the process will
+        with contextlib.suppress(Failed):  # it has died or was closed, or can't free it: the end of the process will
             self._ask(_close)
-        self._pool.shutdown()
         self.alive = False
+        self._pool.shutdown()
 
     def kill(self) -> None:
         """End the process whatever it does: a call may last long, or hang."""
-        self.alive = False
         with contextlib.suppress(psutil.NoSuchProcess):
-            psutil.Process(self._process).kill()
+            if self.alive and self._process:  # else the number may be another's by now
+                psutil.Process(self._process).kill()
+        self.alive = False
         self._pool.shutdown()
 
     def _ask(self, function: Callable, *arguments: Any) -> Any:
         try:
+            if not self.alive:
+                raise Failed("its process has ended")
             return self._pool.submit(function, *arguments).result()
         except BrokenProcessPool:
             self.alive = False
@@ -196,7 +199,7 @@ def _told(act: Callable[[], Any]) -> Any:
 
 def _failed(error: Exception) -> Failed:
     """Return what an error says in one line; not all of them can be sent to another process."""
-    return Failed((str(error).strip() or type(error).__name__).splitlines()[0][:400])
+    return Failed(first_line(error))
 
 
 def _close() -> None:

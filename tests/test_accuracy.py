@@ -312,28 +312,23 @@ def counts(comparison):
 
 def test_options_are_compared_with_the_candidate_image_by_image(tmp_path, monkeypatch):
     step, found = several(tmp_path, monkeypatch, Replayed(HALF), Replayed({0: 5, 1: 4, 2: 0, 3: 1}), Replayed(RIGHT))
-    first, second = accuracy.comparisons(step, found, 0.5)
+    first, second = accuracy.comparisons(step, found)
     assert (first.a, first.b, counts(first)) == ("candidate", "option_1", (1, 1, 1, 1))
     assert (second.a, second.b, counts(second)) == ("candidate", "option_2", (2, 0, 2, 0))
 
 
 def test_only_images_that_both_answered_are_compared(tmp_path, monkeypatch):
     step, found = several(tmp_path, monkeypatch, Replayed({3: 2, 1: 4, 0: 0}), Replayed({0: 5, 2: 3, 3: 2}))
-    [comparison] = accuracy.comparisons(step, found, 0.5)
+    [comparison] = accuracy.comparisons(step, found)
     assert counts(comparison) == (1, 0, 1, 0)  # images 0 and 3
-
-
-def test_the_margin_is_that_of_the_comparison(tmp_path, monkeypatch):
-    step, found = several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed(RIGHT))
-    assert [accuracy.comparisons(step, found, margin)[0].verdict for margin in (0.5, 99.0)] == ["INCONCLUSIVE", "EQUIVALENT"]
 
 
 def test_what_was_not_evaluated_is_not_compared(tmp_path, monkeypatch):
     step, found = several(tmp_path, monkeypatch, Replayed(RIGHT), Replayed({}), Replayed(HALF))
-    assert [one.b for one in accuracy.comparisons(step, found, 0.5)] == ["option_2"]
+    assert [one.b for one in accuracy.comparisons(step, found)] == ["option_2"]
 
 
 def test_without_an_evaluated_candidate_nothing_is_compared(tmp_path, monkeypatch):
     step, found = several(tmp_path, monkeypatch, Replayed({}), Replayed(RIGHT), Replayed(HALF))
-    assert accuracy.comparisons(step, found, 0.5) == []
-    assert accuracy.comparisons(step, [], 0.5) == []
+    assert accuracy.comparisons(step, found) == []
+    assert accuracy.comparisons(step, []) == []

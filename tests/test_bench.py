@@ -101,12 +101,18 @@ def test_a_start_tells_load_compile_and_first_call_apart():
 def test_a_block_is_filled_with_calls():
     made = bench_of(seconds=0.02)
     ready = made.begin(4, 2.0, block_seconds=0.05)
-    assert (ready.calls_per_block, ready.start) == (3, None)
+    assert (ready.calls_per_block, ready.start, ready.compile_seconds) == (3, None, None)
     assert ready.warm_up.settled
     made.backend.batches.clear()
     block = made.block(3)
     assert (block.seconds, block.calls) == (pytest.approx(0.06), pytest.approx([0.02] * 3))
     assert len(made.backend.batches) == 3
+
+
+def test_a_compilation_belongs_to_its_batch_size():
+    made = bench_of()
+    made.backend.compiles_in = 2.5
+    assert made.begin(4, 2.0, 0.05).compile_seconds == 2.5
 
 
 def test_a_leading_call_is_made_but_not_counted():

@@ -23,7 +23,7 @@ class Timed:
 
     def begin(self, *how, alone):
         self.log.append(f"begin {self.role} {' '.join(map(str, how))} {alone}")
-        return contest.Ready(None, 1, None)
+        return contest.Ready(None, 1, None, None)
 
     def block(self, calls, lead):
         return Block(1.0, [1.0])
@@ -63,7 +63,7 @@ def point(blocks):
 
 
 def turn_of(made, **values):
-    return Turn(made, contest.Ready(None, 1, None), None, seen=[noise.Seen()] * len(made.starts), **values)
+    return Turn(made, contest.Ready(None, 1, None, None), None, seen=[noise.Seen()] * len(made.starts), **values)
 
 
 def test_too_few_blocks_of_any_process_are_remarked():

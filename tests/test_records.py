@@ -131,6 +131,17 @@ def test_what_was_never_compared_is_refused(tmp_path):
     assert wrong.refusal("onnxruntime fp32", (1,)) == "wrong at 4"
 
 
+def test_a_failed_option_refuses_itself_alone(tmp_path):
+    save(step_of(tmp_path))
+    step = steps.Step(Model, params.check(params.Convert, run=str(tmp_path / "run")))
+    failed = check_of("openvino int8", 1, False).model_copy(update={"option": True})
+    checks = [check_of("onnxruntime fp32", 1), failed]
+    model = step.record(name="m", classes=2, random_weights=True, stages=[], checks=checks)
+    assert model.refusal() is None
+    assert model.refusal("onnxruntime fp32", (1,)) is None
+    assert model.refusal("openvino int8", (1,)) == "wrong at 1"
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")

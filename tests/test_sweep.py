@@ -119,9 +119,7 @@ def test_a_worker_that_can_not_be_replaced_has_its_error_in_each_row(swept, monk
         def __init__(self, *arguments):
             hired.append(1)
             if len(hired) == 3:  # the candidate's second
-                failed = Failed("no memory to load it")
-                failed.worker = self
-                raise failed
+                raise UserError("no memory to load it")  # so runtimes that load say it
             super().__init__(*arguments)
 
     monkeypatch.setattr(sweep, "Worker", Once)
@@ -199,7 +197,7 @@ def test_the_order_is_drawn_from_the_seed():
 class Refereeing:
     def __init__(self, requests=1):
         self.loaded = SimpleNamespace(region="compute", requests=requests, recorded=None)
-        self.worker, self.log = self, []
+        self.worker, self.log, self.alive = self, [], True
 
     def referee(self, scenario, batch, seconds, pairs):
         self.log.append((scenario, batch))
@@ -236,6 +234,14 @@ def test_a_referee_that_fails_leaves_the_sweep_its_figures():
 
     settings = SimpleNamespace(referee=True, profile="quick")
     assert sweep._referee(Silent(), rows(b1=5.0), settings) == ([], "The referee has no figure: INVALID")
+
+
+def test_a_referee_drives_a_fresh_process_where_the_last_has_died():
+    one = Refereeing()
+    one.alive, one.renewed = False, []
+    one.renew = lambda: one.renewed.append(1)
+    sweep._referee(one, rows(b1=5.0), SimpleNamespace(referee=True, profile="quick"))
+    assert one.renewed == [1]
 
 
 def test_a_referee_has_nothing_to_say_of_what_was_measured_elsewhere():

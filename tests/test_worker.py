@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from helpers import ROOT, worker
+from helpers.errors import UserError
 from helpers.params import Target
 from helpers.worker import Failed
 from tests import workers
@@ -91,3 +93,40 @@ def test_a_first_call_that_fails_leaves_the_measurement_to_say_so(tmp_path, monk
 def test_an_interrupt_is_the_parents_to_handle(hired):
     os.kill(its_process().pid, signal.SIGINT)
     assert hired.begin(4, 0.05, 0.01).calls_per_block >= 1
+
+
+def test_a_closed_worker_is_gone_fails_and_can_be_closed_again(hired):
+    process = its_process()
+    hired.close()
+    assert not process.is_running()
+    with pytest.raises(Failed, match="^its process has ended$"):
+        hired.begin(4, 0.05, 0.01)
+    hired.close()
+    hired.kill()
+
+
+def test_a_killed_worker_does_not_wait_for_its_call(hired):
+    process = its_process()
+    hired.kill()
+    assert not process.is_running()
+
+
+def test_closing_frees_what_the_runtime_holds(monkeypatch):
+    freed = []
+    monkeypatch.setattr(worker, "_bench", SimpleNamespace(backend=SimpleNamespace(close=lambda: freed.append(1))), raising=False)
+    worker._close()
+    assert freed == [1]
+
+
+def test_a_load_that_fails_is_the_users_to_correct_or_a_failure(tmp_path, monkeypatch):
+    def load(error):
+        def raise_it(*_):
+            raise error
+
+        monkeypatch.setattr(worker, "load", raise_it)
+        return worker._load(tmp_path)
+
+    with pytest.raises(UserError, match="^run 2_convert again$"):
+        load(UserError("run 2_convert again"))
+    with pytest.raises(Failed, match="^MemoryError$"):
+        load(MemoryError())

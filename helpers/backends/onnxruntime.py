@@ -13,7 +13,7 @@ import onnxruntime
 from helpers import backends, environment
 from helpers.ascend.atc import SET_ENV
 from helpers.ascend.atc_options import PRECISIONS
-from helpers.errors import ParameterError, UserError
+from helpers.errors import ParameterError, UserError, first_line
 from helpers.params import Target
 from helpers.records import Model
 
@@ -78,10 +78,10 @@ class Backend(backends.Backend):
         """Have TensorRT build its engine for a batch size, once: that takes minutes and belongs to no call."""
         if self.provider != TENSORRT or batch in self._built:
             return
-        self._built.add(batch)
         given, started = self._session.get_inputs()[0], time.perf_counter()
         self(np.zeros((batch, *given.shape[1:]), np.uint8 if given.type == "tensor(uint8)" else np.float32))
         self.compile_seconds = time.perf_counter() - started
+        self._built.add(batch)
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         return self._session.run(None, {"input": batch})[0]
@@ -98,7 +98,7 @@ def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
     try:
         loaded = onnxruntime.InferenceSession(file, options, _providers(provider, target.provider_options))
     except Exception as error:  # onnxruntime's exceptions share no base class
-        reason = str(error).strip().splitlines()[0].rstrip(".")[:300]
+        reason = first_line(error).rstrip(".")
         raise UserError(f"ONNX Runtime can't load {file.name} with {provider}: {reason}.") from error
     if loaded.get_providers()[0] != provider:
         lacks = f"{SET_ENV} first" if provider == CANN else "see what its installation lacks (requirements-gpu.txt)"

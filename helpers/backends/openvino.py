@@ -28,6 +28,9 @@ class Backend(backends.Backend):
             )
         if target.precision == "bf16" and "BF16" not in core.get_property(provider, "OPTIMIZATION_CAPABILITIES"):
             raise ParameterError(f"this {provider} has no bf16: use precision: fp32.")
+        for key, parameter in (("INFERENCE_PRECISION_HINT", "precision"), ("INFERENCE_NUM_THREADS", "threads")):
+            if key in target.provider_options:
+                raise ParameterError(f"provider_options of openvino do not take {key}: say {parameter}, which is recorded.")
         hint = target.provider_options.get("PERFORMANCE_HINT", "LATENCY")
         if hint not in ("LATENCY", "THROUGHPUT"):
             raise ParameterError(f"PERFORMANCE_HINT is LATENCY or THROUGHPUT, not {hint}.")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from helpers import backends, classifier, files, sources
-from helpers.errors import ParameterError, UserError
+from helpers.errors import ParameterError, UserError, first_line
 from helpers.params import Target
 from helpers.records import Model
 from helpers.timing import Times
@@ -80,7 +80,6 @@ class Backend(backends.Backend):
         """Compile and record what a batch size needs, once."""
         if batch in self._ready or not self.options.keys() & {"compile", "cuda_graphs"}:
             return
-        self._ready.add(batch)
         started = time.perf_counter()
         with torch.inference_mode():
             given = torch.zeros((batch, *self._original.input.shape[1:]), device=self.provider)
@@ -89,6 +88,7 @@ class Backend(backends.Backend):
             if "cuda_graphs" in self.options:
                 self._graphs[batch] = self._record(given)
         self.compile_seconds = time.perf_counter() - started
+        self._ready.add(batch)
 
     def device_memory_bytes(self) -> int | None:
         if self.provider != "cuda":
@@ -116,7 +116,7 @@ class Backend(backends.Backend):
         """Return probabilities, and keep the times of the copies and of the execution between them."""
         if self._pinned.shape != batch.shape:
             self._pinned = torch.empty(batch.shape, pin_memory=True)  # memory that the device can read by itself
-        graph = self._graphs.get(len(batch))
+        graph = self._graphs[len(batch)] if "cuda_graphs" in self.options else None
         marks = [self._now()]
         self._pinned.copy_(batch)
         if graph:
@@ -148,8 +148,7 @@ class Backend(backends.Backend):
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # inductor's and the compiler's own
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise UserError(f"torch.compile failed ({reason}): install a C++ compiler (g++), or leave compile out.") from error
+            raise UserError(f"torch.compile failed ({first_line(error)}): install a C++ compiler (g++), or leave compile out.") from error
 
     def _record(self, given: torch.Tensor) -> Graph:
         """Return the CUDA graph of one batch size."""
