@@ -23,8 +23,9 @@ def _regions(sweep: Sweep) -> Table | None:
     rows = [row for row in sweep.one("candidate").rows if row.copies or "host" in row.regions]
     if not rows:
         return None
-    regions = [region for region in ("compute", "device", "host") if any(region in row.regions for row in rows)]
     copies = any(row.copies for row in rows)
+    known = {region for row in rows for region in row.regions} | ({"compute", "device"} if copies else set())
+    regions = [region for region in ("compute", "device", "host") if region in known]
     cells = [[row.batch, *(formats.fps(row.regions.get(region)) or "not recorded" for region in regions)] for row in rows]
     for row, cell in zip(rows, cells, strict=True):
         ways = (row.copies.to_device_ms, row.copies.to_host_ms) if row.copies else (None, None)

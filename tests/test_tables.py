@@ -42,7 +42,7 @@ def test_a_baseline_without_a_figure_says_why():
 def test_the_checks_table_names_what_was_compared_and_why_it_was_refused():
     known = {"reference": "PyTorch", "images": 16, "max_abs_diff": 3.2e-6, "cosine_min": 0.99999, "spread": 9.26}
     good = Check(candidate="onnxruntime fp32", batch=3, top1_agree_pct=100.0, passed=True, reason="", **known)
-    rough = Check(candidate="openvino bf16", batch=3, top1_agree_pct=100.0, passed=True, reason="", **known)
+    rough = Check(candidate="openvino bf16", batch=3, top1_agree_pct=100.0, passed=True, exact=False, reason="", **known)
     bad = Check(candidate="openvino bf16", batch=4, top1_agree_pct=87.5, passed=False, reason="too far", **known)
     assert cells(tables.checks([good, rough, bad]))[1:] == [
         ["onnxruntime fp32", "PyTorch", "3", "3.2e-06", "9.3", "0.999990", "100.0 %", "same", "–"],
@@ -126,6 +126,16 @@ def test_copies_stand_under_the_way_they_went():
         ["1", "100.0", "80.0", "1.250", "0.500"],
         ["64", "300.0", "not recorded", "1.250", "0.500"],
     ]
+
+
+def test_the_way_from_pixels_to_classes_stands_beside_the_headline():
+    sweep = sweep_with()
+    row = sweep.series[0].rows[0]
+    row.regions["host"] = row.regions["compute"].model_copy(update={"images_per_second": 90.0, "interval_fps": (89.0, 91.0)})
+    shown = table(tables.fps(sweep), "Compute is the call; host adds")
+    assert shown[0] == ["batch", "compute FPS", "host FPS"]
+    assert shown[1][2] == "90.0"
+    assert len(shown) == 2
 
 
 def test_what_was_not_recorded_is_said():
