@@ -312,3 +312,26 @@ def test_bf16_is_called_neither_the_same_nor_accurate_by_its_direction_alone(tmp
     assert "only its accuracy can tell" in (tmp_path / "run" / "2_convert.html").read_text()
     assert steps.load(Sweep, tmp_path / "run").series[0].precision == "bf16"
     assert run.main([str(params), "-p", "batch_sizes", "[4, 6]", "--only", "4"]) == 2  # never compared at 6
+
+
+def test_options_and_the_referee_stand_beside_the_candidate(tmp_path):
+    pytest.importorskip("openvino")
+    pytest.importorskip("mlperf_loadgen")
+    options = [{"backend": "openvino", "threads": 1}, {"backend": "openvino", "provider_options": {"PERFORMANCE_HINT": "THROUGHPUT"}}]
+    values = {"subset": 500, "options": options, "referee": True, **QUICK, "batch_sizes": [8]}
+    params = write_params(tmp_path / "p.yaml", "demo", run=str(tmp_path / "run"), **values)
+    assert run.main([str(params)]) == 0
+    sweep, accuracy = steps.load(Sweep, tmp_path / "run"), steps.load(Accuracy, tmp_path / "run")
+    assert [(series.name, series.role) for series in sweep.series] == [
+        ("onnxruntime fp32", "candidate"),
+        ("openvino fp32", "option"),
+        ("openvino fp32 throughput", "option"),
+    ]
+    assert all(row.regions["compute"].images_per_second > 0 for series in sweep.series for row in series.rows)
+    assert [one.scenario for one in sweep.referee] == ["SingleStream", "Offline"]
+    assert [(one.b, one.verdict) for one in accuracy.comparisons] == [("option_1", "EQUIVALENT"), ("option_2", "EQUIVALENT")]
+    text = (tmp_path / "run" / "report.html").read_text()
+    for part in ("MLPerf LoadGen", "Recommended: ", "Against the candidate on the same images", "noise"):
+        assert part in text, part
+    blocks = (tmp_path / "run" / sweep.blocks_file).read_text().splitlines()
+    assert [len(json.loads(line)["points"]) for line in blocks] == [3]
