@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import outcome
 
-from helpers import ROOT, accuracy, backends, dataset, environment, paired, parity, records, referee, steps
+from helpers import ROOT, accuracy, backends, dataset, environment, paired, params, parity, records, referee, steps
 from helpers.errors import UserError
 from helpers.params import Target
 from helpers.tensors import Tensors
@@ -35,7 +35,7 @@ EXPORTS = {
 THROUGHPUT = {"PERFORMANCE_HINT": "THROUGHPUT"}
 BF16 = "avx512_bf16" in str(environment.machine()["vector_instructions"])
 MARGIN_POINTS = 0.3
-LEFT_OUT = {"conformer_base_cpu": ("torch compiled",)}  # takes minutes at each batch size to compile
+LEFT_OUT = {"conformer_base_cpu": ("torch compiled",)}  # takes minutes to compile at each batch size
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,11 @@ class Configuration:
     target: Target
 
 
-def configurations() -> list[Configuration]:
-    """Return PyTorch eager first, then the reference way, then everything that we offer on a CPU."""
+def configurations(threads: int) -> list[Configuration]:
+    """Return PyTorch eager first, then the reference way, then everything that we offer on a CPU.
+
+    `threads` is what the model's own parameters say; one with several requests in flight has all cores, as has the second eager line.
+    """
     made = [
         ("torch eager fp32", "legacy 17", Target(backend="torch")),
         ("reference: legacy 11, onnxruntime", "legacy 11", Target()),
@@ -67,7 +70,11 @@ def configurations() -> list[Configuration]:
             ("openvino bf16", "dynamo 20", Target(backend="openvino", precision="bf16")),
             ("openvino bf16 throughput", "dynamo 20", Target(backend="openvino", precision="bf16", provider_options=THROUGHPUT)),
         ]
-    return [Configuration(*one) for one in made]
+    if threads:
+        made.insert(1, ("torch eager fp32, all cores", "legacy 17", Target(backend="torch")))
+    alone = {name for name, _, target in made if not target.provider_options.get("PERFORMANCE_HINT") and "all cores" not in name}
+    own = {"threads": threads}
+    return [Configuration(name, export, target.model_copy(update=own if name in alone else {})) for name, export, target in made]
 
 
 def main() -> None:
@@ -77,7 +84,8 @@ def main() -> None:
         for run in RUNS:
             print(f"\n{run}", flush=True)
             exports = {name: prepare(run, Path(folder) / run / name.replace(" ", "_"), how) for name, how in EXPORTS.items()}
-            chosen = [one for one in configurations() if one.name not in LEFT_OUT.get(run, ())]
+            threads = params.read(ROOT / "params" / f"{run}.yaml", {}).threads
+            chosen = [one for one in configurations(threads) if one.name not in LEFT_OUT.get(run, ())]
             answers = compare_answers(chosen, exports)
             rows = measure(chosen, exports)
             found[run] = [describe(one, answers[one.name], rows[one.name]) for one in chosen]
