@@ -78,8 +78,10 @@ class Backend(backends.Backend):
             seconds[call[0]] = clock() - call[1]
 
         self._queue.set_callback(finished)
-        for number, batch in zip(range(calls), batches, strict=False):
-            self._queue.get_idle_request_id()  # waits for one
-            self._queue.start_async([batch], (number, clock(), batch), share_inputs=True)  # the batch must live until it is done
-        self._queue.wait_all()
+        try:
+            for number, batch in zip(range(calls), batches, strict=False):
+                self._queue.get_idle_request_id()  # waits for one
+                self._queue.start_async([batch], (number, clock(), batch), share_inputs=True)  # the batch must live until it is done
+        finally:
+            self._queue.wait_all()  # after an error too: what is in flight at the end of the process aborts it
         return seconds
