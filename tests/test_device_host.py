@@ -74,7 +74,7 @@ def test_notebooks_run_on_an_onnx_file_and_a_tensor_store_made_elsewhere(tmp_pat
     converted, accuracy, sweep = (steps.load(kind, tmp_path / "run") for kind in (Model, Accuracy, Sweep))
     assert [stage.format for stage in converted.stages] == ["onnx", "onnx", "om", "om"]
     assert accuracy.results[0].top1_pct > 85
-    assert set(sweep.one("candidate").rows[0].regions) == {"device", "compute"}
+    assert set(sweep.one("candidate").rows[0].regions) == {"device", "compute", "host"}
 
     other = subprocess.run([*command, "-p", "seed", "3"], cwd=ROOT, env=bare, capture_output=True, text=True)
     assert other.returncode == 2  # with other parameters it is not what was brought
