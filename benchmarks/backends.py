@@ -23,7 +23,7 @@ from helpers.params import Target
 from helpers.tensors import Tensors
 from helpers.worker import Failed, Worker
 
-RUNS = ("demo", "conformer_base_cpu")
+RUNS = ("conformer_base_cpu", "demo")
 BATCHES = (1, 4, 8)
 TURNS, FEWEST = 10, 3
 LONGEST_SECONDS = 60.0  # of one batch size; then fewer turns do
