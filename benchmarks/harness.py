@@ -91,7 +91,7 @@ def coverage() -> list[dict]:
                 found.append(criterion(f"{said}, flagged or not", covered.mean()))
             peer = np.mean([bootstrap_covers(point, seed) for seed, point in enumerate(points[:BOOTSTRAPS])])
             found.append(criterion(f"  its peer: stationary bootstrap (arch), {BOOTSTRAPS} of these", peer))
-    for correlation in (0.0, 0.3, 0.7):  # shorter than the specification promises anything of, so no bounds but what was found
+    for correlation in (0.0, 0.3, 0.7):  # the specification bounds standard length alone; these bounds are ours
         for variation in (0.01, 0.02, 0.04):
             points = [simulate("quick", variation, correlation, seed)[0] for seed in range(SIMULATIONS)]
             covered = np.mean([covers(point) for point in points])

@@ -23,10 +23,9 @@ ROUNDS_IN_FLIGHT = 4  # a block has so many calls for each request, since it beg
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds that a backend took to get ready: to load its model, to compile it, for its first call; and for one image of its second."""
+    """Seconds that a backend took to load its model, what a compiler took left out, for its first call, and for one image of its second."""
 
     load: float
-    compile: float | None
     first_call: float
     image: float
 
@@ -68,8 +67,8 @@ class Bench:
             act()
             marks.append(self._clock())
         prepare, first, second = np.diff(marks).tolist()
-        compiled = self.backend.compile_seconds  # known by now, wherever it was done
-        return Start(load_seconds + prepare - (compiled or 0.0), compiled, first, second / batch)
+        compiled = self.backend.compile_seconds or 0.0  # known by now, wherever it was done
+        return Start(load_seconds + prepare - compiled, first, second / batch)
 
     def begin(self, batch: int, warm_up_seconds: float, block_seconds: float, host: bool = False, alone: bool = True) -> Ready:
         """Warm up at a batch size and return what that took and how many calls fill a block.

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 
@@ -83,15 +83,6 @@ class Worker:
     def referee(self, scenario: Scenario, batch: int, seconds: float, pairs: int) -> Refereed:
         """Return how MLPerf LoadGen and the bench agree, both driving it in turns."""
         return self._ask(_referee, scenario, batch, seconds, pairs)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind:
-            self.kill()
-        else:
-            self.close()
 
     def close(self) -> None:
         """Free what the runtime holds and end the process."""

@@ -15,7 +15,7 @@ class Timed:
 
     def __init__(self, role, log):
         self.role, self.log, self.alive = role, log, True
-        self.loaded = SimpleNamespace(start=contest.Start(1.0, None, 0.1, 0.01), region="compute")
+        self.loaded = SimpleNamespace(start=contest.Start(1.0, 0.1, 0.01), region="compute")
         self.worker = self
 
     def renew(self):

@@ -20,8 +20,9 @@ from tests import workers
 @pytest.fixture
 def hired(tmp_path):
     """Return a worker of the null backend."""
-    with workers.hire(tmp_path) as one:
-        yield one
+    one = workers.hire(tmp_path)
+    yield one
+    one.close()
 
 
 def its_process():
