@@ -127,7 +127,7 @@ class Bench:
         if self.backend.requests == 1:
             return timing.block(self._call, calls, self._clock)
         started = self._clock()
-        latencies = self.backend.flood(self._batches, calls, self._clock)
+        latencies = self.backend.flood(self._batches, calls)
         return Block(self._clock() - started, latencies)
 
     def _call(self) -> Times | None:

@@ -6,7 +6,6 @@ Its figures are of whole calls, copies included where there are any. In Offline 
 import math
 import re
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +56,7 @@ def offline(backend: Backend, images: np.ndarray, batch: int, seconds: float, im
     def answer(samples: Sequence[int]) -> None:
         chosen = (batches[places[first] // batch] for first in samples[::batch])
         if backend.requests > 1:
-            backend.flood(chosen, len(samples) // batch, time.perf_counter)
+            backend.flood(chosen, len(samples) // batch)
         else:
             for given in chosen:
                 backend(given)

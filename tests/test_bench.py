@@ -46,7 +46,7 @@ class Several(Fake):
 
     requests = 2
 
-    def flood(self, batches, calls, clock):
+    def flood(self, batches, calls):
         for _ in range(calls // 2):
             self.batches += [next(batches).ravel().tolist(), next(batches).ravel().tolist()]
             self.clock.now += self.seconds

@@ -40,7 +40,7 @@ class Flooded(Sleeper):
     requests = 3
     floods = 0
 
-    def flood(self, batches, calls, clock):
+    def flood(self, batches, calls):
         self.floods += 1
         for given in batches:
             self(given)

@@ -2,7 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -94,7 +94,7 @@ class Backend(ABC):
     def prepare(self, batch: int) -> None:  # noqa: B027 - most runtimes take any batch size
         """Load what a batch size needs."""
 
-    def flood(self, batches: Iterator[np.ndarray], calls: int, clock: Callable[[], float]) -> list[float]:
+    def flood(self, batches: Iterator[np.ndarray], calls: int) -> list[float]:
         """Run so many calls with `requests` of them in flight and return the seconds that each took."""
         raise NotImplementedError
 
