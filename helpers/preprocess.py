@@ -1,6 +1,8 @@
 """The exact image pipeline: encoded image -> uint8 pixels -> the tensor that the model receives."""
 
 import io
+import warnings
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,6 +16,10 @@ PILLOW_FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # max_pixels decides
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS  # from here on Pillow warns of a decompression bomb; twice that it refuses
+FORMATS = {".jpg": ("JPEG", "MPO"), ".jpeg": ("JPEG", "MPO"), ".png": ("PNG",), ".bmp": ("BMP",), ".webp": ("WEBP",)}
+ORIENTATION = 0x0112  # the EXIF tag
 
 
 class Preprocess(BaseModel):
@@ -41,29 +47,49 @@ class Preprocess(BaseModel):
         return self
 
 
-def decode(encoded: bytes) -> Image.Image:
+def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the decoded RGB image, EXIF orientation ignored as in the reference; ValueError says why it can't be used."""
     try:
         image = Image.open(io.BytesIO(encoded))
-        if image.width * image.height > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"{image.width} x {image.height} pixels: more than Pillow's limit")
-        if image.mode.startswith(("I", "F")):
+        if image.width * image.height > max_pixels:
+            raise ValueError(f"{image.width} x {image.height} pixels: more than max_pixels")
+        if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
             raise ValueError(f"{image.mode} pixels: only 8-bit images can be converted without clipping")
         return image.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: broken PNG chunks
         raise ValueError("empty file" if not encoded else str(error).split(" <")[0]) from error
 
 
-def to_pixels(image: Image.Image, how: Preprocess) -> np.ndarray:
-    """Return the resized and cropped RGB image, uint8 [crop, crop, 3]."""
+def remark(name: str, encoded: bytes) -> str:
+    """Return what must be known of how an image was read, empty for most."""
+    image = Image.open(io.BytesIO(encoded))
+    said = []
+    if image.format not in FORMATS.get(PurePath(name).suffix.lower(), (image.format,)):
+        said.append(f"{image.format}, whatever its name says: read as what it is")
+    if image.mode == "CMYK":
+        said.append("CMYK: OpenCV, and with it mmcls, converts it to values that differ by 1")
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        said.append(f"EXIF orientation {image.getexif()[ORIENTATION]} ignored, as in the reference; OpenCV, and with it mmcls, turns it")
+    return "; ".join(said)
+
+
+def geometry(width: int, height: int, how: Preprocess) -> tuple[tuple[int, int], int, int]:
+    """Return ((width, height) after the resize, left, top) of the crop in it, in pixels; ValueError where that is a bomb."""
     target = how.resize_short
-    width, height = image.size
     if not how.keep_aspect:
         size = (target, target)
     elif width <= height:
         size = (target, int(target * height / width))
     else:
         size = (int(target * width / height), target)
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels: resized they would be {size[0]} x {size[1]}")
+    return size, round((size[0] - how.crop) / 2), round((size[1] - how.crop) / 2)
+
+
+def to_pixels(image: Image.Image, how: Preprocess) -> np.ndarray:
+    """Return the resized and cropped RGB image, uint8 [crop, crop, 3]."""
+    size, left, top = geometry(*image.size, how)
     if size == image.size:
         pixels = np.asarray(image)
     elif how.resizer == "pillow":
@@ -73,8 +99,6 @@ def to_pixels(image: Image.Image, how: Preprocess) -> np.ndarray:
 
         code = {"nearest": 0, "bilinear": 1, "bicubic": 2, "lanczos": 4}[how.interpolation]
         pixels = cv2.resize(np.asarray(image), size, interpolation=code)
-    top = round((size[1] - how.crop) / 2)
-    left = round((size[0] - how.crop) / 2)
     return pixels[top : top + how.crop, left : left + how.crop]
 
 

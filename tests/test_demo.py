@@ -35,6 +35,6 @@ def test_train_writes_a_checkpoint_in_mmcls_form_and_the_images(tmp_path, monkey
     content = torch.load(tmp_path / "conformer_fmnist.pth", weights_only=True)
     assert set(content) == {"meta", "state_dict"}
     classifier.load("demo/conformer_fmnist.py", str(tmp_path / "conformer_fmnist.pth"))
-    manifest = dataset.read(tmp_path / "images.tar.gz", str(tmp_path / "val_label.txt"), 10)
+    manifest = dataset.read(tmp_path / "images.tar.gz", str(tmp_path / "val_label.txt"), 10, []).manifest
     assert manifest.names[0] == "fashion_mnist_test_00000001.png"
     assert set(manifest.labels) == {0, 1}

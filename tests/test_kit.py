@@ -37,7 +37,7 @@ def run_of(folder, labels=(2, 0, 1), names=NAMES, how=HOW, checks=(), classes=3)
         **HEAD, source="images", source_sha256="0", images=len(names), classes=classes, class_names=[], labels_source="val_label.txt",
         manifest="artefacts/manifest.csv", manifest_sha256=files.sha256(folder / "artefacts" / "manifest.csv"),
         tensors="artefacts/tensors.npy", tensors_sha256=files.sha256(folder / "artefacts" / "tensors.npy"),
-        preprocess=how, preprocess_source="test", preprocess_differs={}, rejected=[],
+        preprocess=how, preprocess_source="test", preprocess_differs={}, decoder="Pillow", rejected=[], remarks=[], duplicates=[],
         throughput={"images_per_second": 1.0, "seconds": 1.0},
     )  # fmt: skip
     onnx = onnx_stage(folder / "artefacts")

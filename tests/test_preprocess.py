@@ -1,8 +1,9 @@
 import io
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from helpers import ROOT, model_config, params, preprocess
 from helpers.errors import UserError
@@ -19,6 +20,12 @@ def jpeg(height, width, mode="RGB", **options):
     encoded = io.BytesIO()
     noise.save(encoded, "JPEG", quality=90, **options)
     return encoded.getvalue()
+
+
+def rgb16_png():
+    """A PNG of 16 bits a channel, which Pillow reads as RGB without a word."""
+    encoded = cv2.imencode(".png", np.full((8, 8, 3), 30000, np.uint16))[1]
+    return encoded.tobytes()
 
 
 def guide(encoded):
@@ -53,11 +60,74 @@ def test_preparation_read_from_a_config_is_what_mmcls_does(name, tmp_path):
 
     run = Compose(config.data.test.pipeline)
     for size in [(375, 500), (500, 333)]:
-        path = tmp_path / "x.JPEG"
-        path.write_bytes(jpeg(*size))
-        theirs = run({"img_prefix": None, "img_info": {"filename": str(path)}})["img"].numpy()
-        ours = preprocess.to_tensor(preprocess.to_pixels(preprocess.decode(path.read_bytes()), how)[None], how)[0]
-        assert np.abs(ours - theirs).max() <= 5e-7
+        for encoded in (jpeg(*size), jpeg(*size, "L"), palette_png(*size), alpha_png(*size)):
+            assert np.abs(prepared(encoded, how) - by_mmcls(run, tmp_path, encoded)).max() <= 5e-7
+
+
+def prepared(encoded, how):
+    return preprocess.to_tensor(preprocess.to_pixels(preprocess.decode(encoded), how)[None], how)[0]
+
+
+def by_mmcls(run, folder, encoded):
+    path = folder / "x.JPEG"
+    path.write_bytes(encoded)
+    return run({"img_prefix": None, "img_info": {"filename": str(path)}})["img"].numpy()
+
+
+def palette_png(height, width):
+    return png_of(Image.fromarray(RANDOM.integers(0, 256, (height, width, 3), np.uint8)).quantize(200))
+
+
+def alpha_png(height, width):
+    return png(RANDOM.integers(0, 256, (height, width, 4), np.uint8))
+
+
+def png_of(image):
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+@pytest.fixture(scope="module")
+def mmcls_pipeline():
+    model_config.import_mmcls()
+    from mmcls.datasets.pipelines import Compose
+
+    return Compose(model_config.read("conformer-base-p16_8xb128_in1k").data.test.pipeline)
+
+
+def test_mmcls_turns_an_image_as_exif_says_and_we_do_not_which_is_told(mmcls_pipeline, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    encoded = jpeg(300, 400, exif=exif)
+    theirs = by_mmcls(mmcls_pipeline, tmp_path, encoded)
+    turned = png_of(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))))
+    assert np.abs(prepared(encoded, IMAGENET) - theirs).max() > 1
+    assert np.abs(prepared(turned, IMAGENET) - theirs).max() <= 5e-7
+    assert preprocess.remark("x.JPEG", encoded).startswith("EXIF orientation 6 ignored")
+
+
+def test_mmcls_converts_cmyk_otherwise_by_one_which_is_told(mmcls_pipeline, tmp_path):
+    encoded = jpeg(300, 400, "CMYK")
+    one = 1 / min(IMAGENET.std)
+    assert (
+        0 < np.abs(prepared(encoded, IMAGENET) - by_mmcls(mmcls_pipeline, tmp_path, encoded)).max() <= 3.01 * one
+    )  # the resize overshoots
+    assert preprocess.remark("x.JPEG", encoded) == "CMYK: OpenCV, and with it mmcls, converts it to values that differ by 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded", "said"),
+    [
+        ("x.JPEG", jpeg(9, 9), ""),
+        ("x.png", png(np.zeros((9, 9, 3), np.uint8)), ""),
+        ("x.JPG", png(np.zeros((9, 9, 3), np.uint8)), "PNG, whatever its name says: read as what it is"),
+        ("x.png", jpeg(9, 9), "JPEG, whatever its name says: read as what it is"),
+        ("x.tif", png(np.zeros((9, 9, 3), np.uint8)), ""),
+    ],
+)
+def test_a_remark_says_what_must_be_known_of_an_image(name, encoded, said):
+    assert preprocess.remark(name, encoded) == said
 
 
 def preprocess_of(model):
@@ -97,20 +167,21 @@ def test_channel_order_layout_and_dtype_are_what_they_say():
         (b"not an image", "cannot identify image file"),
         (jpeg(200, 200)[:5000], "truncated"),
         (png(np.zeros((8, 8), np.uint16)), "only 8-bit images"),
+        (rgb16_png(), "only 8-bit images"),
+        (jpeg(10, 20_000), "20000 x 10 pixels: resized"),
         (png(RANDOM.integers(0, 256, (99, 99, 3), np.uint8))[:5000], "truncated"),
     ],
-    ids=["empty", "text", "truncated", "16-bit", "cut-png"],
+    ids=["empty", "text", "truncated", "16-bit", "16-bit colour", "bomb of a resize", "cut-png"],
 )
 def test_an_image_that_can_not_be_used_has_a_reason(encoded, reason):
     with pytest.raises(ValueError, match=reason):
-        preprocess.decode(encoded)
+        preprocess.to_pixels(preprocess.decode(encoded), IMAGENET)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_more_pixels_than_pillows_limit_are_a_reason(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    with pytest.raises(ValueError, match="more than Pillow's limit"):
-        preprocess.decode(png(np.zeros((8, 8, 3), np.uint8)))
+def test_more_pixels_than_allowed_are_a_reason():
+    with pytest.raises(ValueError, match="8 x 9 pixels: more than max_pixels"):
+        preprocess.decode(png(np.zeros((9, 8, 3), np.uint8)), max_pixels=71)
+    assert preprocess.decode(png(np.zeros((9, 8, 3), np.uint8)), max_pixels=72).size == (8, 9)
 
 
 def test_exif_orientation_is_ignored_as_in_the_reference():

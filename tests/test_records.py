@@ -26,7 +26,7 @@ def save(step):
         source="source", source_sha256="0", images=1, classes=2, class_names=[], labels_source="",
         manifest="artefacts/manifest.csv", manifest_sha256=files.sha256(step.artefacts / "manifest.csv"),
         tensors="artefacts/tensors.npy", tensors_sha256=files.sha256(step.artefacts / "tensors.npy"),
-        preprocess=how, preprocess_source="test", preprocess_differs={}, rejected=[],
+        preprocess=how, preprocess_source="test", preprocess_differs={}, decoder="Pillow", rejected=[], remarks=[], duplicates=[],
         throughput=Throughput(images_per_second=1.0, seconds=1.0),
     )  # fmt: skip
 

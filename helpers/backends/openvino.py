@@ -69,7 +69,9 @@ class Backend(backends.Backend):
         self.region = "compute" if self.provider == "CPU" else "device"
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
-        self._request.infer([batch], share_inputs=True)
+        self._request.set_input_tensor(_shared(batch))
+        self._request.start_async()  # infer() looks at the kind of every input and wraps every output, 0.05 ms of Python
+        self._request.wait()
         return self._request.get_output_tensor().data.copy()
 
     def flood(self, batches: Iterator[np.ndarray], calls: int) -> list[float]:
@@ -77,10 +79,17 @@ class Backend(backends.Backend):
         try:
             for batch in itertools.islice(batches, calls):
                 free = self._queue.get_idle_request_id()  # waits for one
+                request = self._queue[free]
                 if free in held:
-                    seconds.append(self._queue[free].latency / 1000)  # by OpenVINO's own clock: a callback would take turns with this loop
-                held[free] = batch
-                self._queue.start_async([batch], share_inputs=True)
+                    seconds.append(request.latency / 1000)  # by OpenVINO's own clock: a callback would take turns with this loop
+                held[free] = _shared(batch)
+                request.set_input_tensor(held[free])
+                self._queue.start_async()
         finally:
             self._queue.wait_all()  # after an error too: what is in flight at the end of the process aborts it
         return seconds + [self._queue[request].latency / 1000 for request in held]
+
+
+def _shared(batch: np.ndarray) -> openvino.Tensor:
+    """Return a view of a batch, which must live as long as it is used."""
+    return openvino.Tensor(batch, shared_memory=True)
