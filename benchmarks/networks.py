@@ -12,7 +12,7 @@ from helpers.records import Model, Stage, TensorSpec
 CLASSES = 1000
 
 
-def write(path: Path, channels: int) -> Model:
+def write(path: Path, channels: int, blocks: int = 4) -> Model:
     """Write an ONNX file with random weights, images [N, 3, 224, 224] to probabilities [N, 1000], and return a record that names it."""
     random = np.random.default_rng(0)
 
@@ -21,18 +21,18 @@ def write(path: Path, channels: int) -> Model:
 
     constants = [
         weights("stem", channels, 3, 7, 7),
-        *(weights(f"block{number}", channels, channels, 3, 3) for number in range(4)),
+        *(weights(f"block{number}", channels, channels, 3, 3) for number in range(blocks)),
         weights("head", CLASSES, channels),
     ]
     nodes = [
         helper.make_node("Conv", ["input", "stem"], ["stem_out"], strides=[4, 4], pads=[3] * 4),
         helper.make_node("Relu", ["stem_out"], ["x0"]),
     ]
-    for number in range(4):
+    for number in range(blocks):
         nodes.append(helper.make_node("Conv", [f"x{number}", f"block{number}"], [f"c{number}"], pads=[1] * 4))
         nodes.append(helper.make_node("Relu", [f"c{number}"], [f"x{number + 1}"]))
     nodes += [
-        helper.make_node("GlobalAveragePool", ["x4"], ["pooled"]),
+        helper.make_node("GlobalAveragePool", [f"x{blocks}"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
         helper.make_node("Gemm", ["flat", "head"], ["logits"], transB=1),
         helper.make_node("Softmax", ["logits"], ["probs"]),

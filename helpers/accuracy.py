@@ -1,5 +1,6 @@
 """Top-1 and top-5 over the images of a run, with intervals, and each image's answer kept."""
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -95,50 +96,69 @@ def _on_shared(first: dict[int, bool], second: dict[int, bool]) -> tuple[np.ndar
 
 
 def _result(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
-    folder, started, workers = step.folder, time.perf_counter(), 1
-    labels = dataset.load(folder / data.manifest).labels
-    scores = folder / "artefacts" / f"scores_{stage}.npz"
-    if data.streamed:
-        target, workers = streaming.shared_out(folder, data, model, target, step.settings.batch_size)
-    with backends.load(folder, model, target) as backend:
-        described = {
-            "stage": stage,
-            "backend": backend.describe(),
-            "device": backend.device,
-            "precision": backend.precision,
-            "simulated": backend.simulated,
-        }
-        described["remarks"] = list(backend.recorded.remarks) if backend.recorded else []
-        reason = _why_not(backend, data, model, step.settings.batch_size)
+    folder, started, batch_size = step.folder, time.perf_counter(), step.settings.batch_size
+    streams = data.streamed and target.backend != "replay"
+    with contextlib.ExitStack() as loaded:
+        backend = loaded.enter_context(backends.load(folder, model, streaming.alone(target) if streams else target))
+        reason = _why_not(backend, data, model, batch_size)
         if reason:
             unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-            return Result(**described, **unknown, evaluated=False, reason=reason, seconds=0.0)
+            return Result(stage=stage, **_described(backend), **unknown, evaluated=False, reason=reason, seconds=0.0)
+        told = {}
         if backend.recorded:
             image, answers = backend.recorded.answers[backend.recorded.batch]
-            classes, probabilities = top_k(answers)
+            found = image, *top_k(answers)
         else:
             how = backend.expects(data.preprocess)
-            images = Stream(folder, data, how, workers) if data.streamed else Tensors.of(folder, data).prepared(how)
-            image, classes, probabilities = evaluate(backend, images, step.settings.batch_size)
-            described["remarks"] += images.remarks()
-    with files.whole(scores) as temporary:
-        np.savez_compressed(temporary, image=image, label=labels[image], top5=classes, probability=probabilities)
-    right = hits(classes, labels[image])
-    if stage == "candidate":
-        write_guide_result(folder / GUIDE, right, len(image), data.classes, backend.simulated)
-    rounded = backend.recorded and backend.recorded.rounded and not probabilities[:, -1].all()
+            images = Stream(folder, data, how) if streams else Tensors.of(folder, data).prepared(how)
+            if streams:
+                shared = images.share_out(backend, target, batch_size)
+                loaded.close()  # one model in memory
+                backend = loaded.enter_context(backends.load(folder, model, shared))
+            found = evaluate(backend, images, batch_size)
+            told = images.told()
     return Result(
-        **described,
-        top1_pct=100 * right[0] / len(image),
-        top1_interval_pct=interval_pct(int(right[0]), len(image)),
-        top5_pct=100 * right[-1] / len(image) if len(right) == TOP and not rounded else None,
-        scores_file=scores.relative_to(folder).as_posix(),
-        scores_sha256=files.sha256(scores),
+        stage=stage,
+        **_described(backend),
+        **told,
+        **_scored(step, data, stage, backend, *found),
         evaluated=True,
         reason="",
         seconds=time.perf_counter() - started,
-        images=len(image),
+        images=len(found[0]),
     )
+
+
+def _described(backend: Backend) -> dict:
+    """Return what a result says of who answered."""
+    return {
+        "backend": backend.describe(),
+        "device": backend.device,
+        "precision": backend.precision,
+        "simulated": backend.simulated,
+        "remarks": backend.recorded.remarks if backend.recorded else [],
+    }
+
+
+def _scored(
+    step: Step, data: Data, stage: str, backend: Backend, image: np.ndarray, classes: np.ndarray, probabilities: np.ndarray
+) -> dict:
+    """Write each image's answers, for the candidate the guide's file as well, and return what a result says of them all."""
+    labels = dataset.load(step.folder / data.manifest).labels[image]
+    scores = step.artefacts / f"scores_{stage}.npz"
+    with files.whole(scores) as temporary:
+        np.savez_compressed(temporary, image=image, label=labels, top5=classes, probability=probabilities)
+    right = hits(classes, labels)
+    if stage == "candidate":
+        write_guide_result(step.folder / GUIDE, right, len(image), data.classes, backend.simulated)
+    rounded = backend.recorded and backend.recorded.rounded and not probabilities[:, -1].all()
+    return {
+        "top1_pct": 100 * right[0] / len(image),
+        "top1_interval_pct": interval_pct(int(right[0]), len(image)),
+        "top5_pct": 100 * right[-1] / len(image) if len(right) == TOP and not rounded else None,
+        "scores_file": scores.relative_to(step.folder).as_posix(),
+        "scores_sha256": files.sha256(scores),
+    }
 
 
 def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str | None:

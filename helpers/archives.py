@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from helpers import photographs, sources
-from helpers.errors import UserError
+from helpers import files, photographs, sources
+from helpers.errors import UserError, first_line
 from helpers.records import Rejected
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 GONE_WRONG = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, NotImplementedError)
-MOST_BYTES = 1_000_000_000  # of an encoded image
+HOSTILE = (*GONE_WRONG, ValueError, OverflowError, RecursionError, MemoryError)  # what headers made for it lead a reader to
+MOST_BYTES = 100_000_000  # of an encoded image
 Read = Callable[[], bytes]
 
 
@@ -36,17 +38,18 @@ def open_source(images: str, artefacts: Path) -> Path:
         return photographs.make(artefacts / "photographs", int(images.partition(":")[2]))
     path = sources.existing("images", images)
     try:
-        readable = path.is_dir() or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
-    except GONE_WRONG:
-        readable = False
-    if not readable:
+        kind = _kind(path)
+    except HOSTILE:
+        kind = None
+    if not kind:
         raise UserError(f"{images} is neither a folder nor a whole tar or zip archive of images: give one of them.")
     return path
 
 
 def listing(source: Path) -> Listing:
     """Return what a source holds: a folder's images are sorted, an archive's are in its own order; twice the same name is a UserError."""
-    entries = list(_entries(source))
+    with _sound(source):
+        entries = list({"folder": _of_folder, "zip": _of_zip}.get(_kind(source), _of_tar)(source))
     for name, count in Counter(entry.name for entry in entries).items():
         if count > 1:
             raise UserError(f"{source.name} holds {name} more than once: repack it.")
@@ -60,14 +63,14 @@ def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
     The functions may be called from any thread, at any time. A compressed tar can be read from its beginning only: there they hold
     the content already. What they raise for an image that can't be read is in `GONE_WRONG`; one of absurd size is a ValueError.
     """
-    if source.is_dir():
-        yield from ((name, partial(_read_file, source / name)) for name in names)
-    elif zipfile.is_zipfile(source):
-        yield from _from_zip(source, names)
-    elif _is_plain(source):
-        yield from _from_tar(source, names)
-    else:
-        yield from _from_compressed(source, set(names))
+    with _sound(source):
+        kind = _kind(source)
+        if kind == "folder":
+            yield from ((name, partial(_read_file, source / name)) for name in names)
+        elif kind == "zip":
+            yield from _from_zip(source, names)
+        else:
+            yield from _from_tar(source, set(names), kind == "tar")
 
 
 @dataclass(frozen=True)
@@ -76,43 +79,37 @@ class _Entry:
     reason: str = ""  # why it is not read
 
 
-def _entries(source: Path) -> Iterator[_Entry]:
-    """Yield everything that is called like an image."""
+def _kind(source: Path) -> Literal["folder", "tar", "compressed tar", "zip"] | None:
+    """Return what a source is; tar is asked first, since a zip is known by its end, which may be that of a tar's last file."""
     if source.is_dir():
-        yield from _of_folder(source)
-    else:
-        with _sound(source):
-            yield from _of_zip(source) if zipfile.is_zipfile(source) else _of_tar(source)
+        return "folder"
+    if tarfile.is_tarfile(source):
+        try:
+            with tarfile.open(source, "r:"):
+                return "tar"
+        except tarfile.TarError:
+            return "compressed tar"
+    return "zip" if zipfile.is_zipfile(source) else None
 
 
 def _of_folder(folder: Path) -> Iterator[_Entry]:
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    yield from (_Entry(name) for name in sorted(path.relative_to(folder).as_posix() for path in found))
+    found = {path.relative_to(folder).as_posix(): path for path in files.walk(folder) if _is_image(path.name)}
+    yield from (_Entry(name, "" if path.is_file() else "a link to nothing") for name, path in sorted(found.items()))
 
 
 def _of_zip(archive: Path) -> Iterator[_Entry]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             if _is_image(member.filename):
-                kind = member.external_attr >> 16
-                link = "a link" if stat.S_ISLNK(kind) else "encrypted" if member.flag_bits & 1 else ""
-                yield _Entry(_plain_name(member.filename), link or _why_not(member.filename))
+                odd = "a link" if stat.S_ISLNK(member.external_attr >> 16) else "encrypted" if member.flag_bits & 1 else ""
+                yield _Entry(_plain_name(member.filename), odd or _leaves(member.filename))
 
 
 def _of_tar(archive: Path) -> Iterator[_Entry]:
-    with tarfile.open(archive) as opened:
+    with tarfile.open(archive, tarinfo=_Header) as opened:
         for member in _members(opened):
             if _is_image(member.name) and not member.isdir():
-                other = (
-                    "a link" if member.issym() or member.islnk() else "" if member.isreg() and not member.issparse() else "no plain file"
-                )
-                yield _Entry(_plain_name(member.name), other or _why_not(member.name))
-
-
-def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for member in iter(opened.next, None):
-        opened.members = []  # it would keep all of them
-        yield member
+                yield _Entry(_plain_name(member.name), _odd(member) or _leaves(member.name))
 
 
 def _is_image(name: str) -> bool:
@@ -123,36 +120,60 @@ def _plain_name(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _why_not(name: str) -> str:
-    """Return why an archive's entry must not be used by its name, which files may be called after."""
+def _odd(member: tarfile.TarInfo) -> str:
+    """Return why a tar's entry is not read, empty for a plain file."""
+    if member.issym() or member.islnk():
+        return "a link"
+    return "" if member.isreg() and not member.issparse() else "no plain file"
+
+
+def _leaves(name: str) -> str:
+    """Return that an archive's entry must not be used by its name, which files may be called after, empty when it may."""
     path = PurePosixPath(name.replace("\\", "/"))
     return "its path leaves the archive" if path.is_absolute() or ".." in path.parts else ""
 
 
+class _Header(tarfile.TarInfo):
+    """A header of which a broken one is an error anywhere: by itself, tarfile takes it for the end, as if nothing were missing."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"its list of files ends with {error}") from error
+
+
+def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    at = -1
+    for member in iter(opened.next, None):
+        if opened.offset <= at:  # a negative size, by which tarfile would go round for ever
+            raise tarfile.ReadError("a file of negative size")
+        at = opened.offset
+        opened.members = []  # it would keep all of them
+        yield member
+
+
 def _from_zip(archive: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
-    with _sound(archive):
-        opened = zipfile.ZipFile(archive)  # closed when the last function is gone; it takes turns by itself where two threads read
-        members = {_plain_name(member.filename): member for member in opened.infolist()}
-        for name in names:
-            yield name, partial(_read_member, opened, members[name])
+    opened = zipfile.ZipFile(archive)  # closed when the last function is gone; it takes turns by itself where two threads read
+    members = {_plain_name(member.filename): member for member in opened.infolist()}
+    yield from ((name, partial(_read_member, opened, members[name])) for name in names)
 
 
-def _from_tar(archive: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
-    """Read by position, so that threads need not take turns; opened for each image, since an iterator may end before its last read."""
-    wanted = set(names)
-    with _sound(archive), tarfile.open(archive, "r:") as opened:
+def _from_tar(archive: Path, wanted: set[str], plain: bool) -> Iterator[tuple[str, Read]]:
+    """Yield the images of a tar; one that is not compressed is opened for each, so that threads need not take turns."""
+    with tarfile.open(archive, tarinfo=_Header) as opened:
         for member in _members(opened):
             name = _plain_name(member.name)
-            if name in wanted:
+            if name not in wanted or _odd(member):
+                continue
+            if plain:
                 yield name, partial(_read_at, archive, member.offset_data, member.size)
-
-
-def _from_compressed(archive: Path, wanted: set[str]) -> Iterator[tuple[str, Read]]:
-    with _sound(archive), tarfile.open(archive) as opened:
-        for member in _members(opened):
-            if _plain_name(member.name) in wanted:
+            else:
                 content = opened.extractfile(member).read() if member.size <= MOST_BYTES else b""
-                yield _plain_name(member.name), partial(_kept, content, member.size)
+                yield name, partial(_kept, content, member.size)
 
 
 def _read_file(path: Path) -> bytes:
@@ -184,18 +205,10 @@ def _refuse_absurd(size: int) -> None:
         raise ValueError(f"{size / 1e9:.1f} GB: too large for an image")
 
 
-def _is_plain(archive: Path) -> bool:
-    try:
-        with tarfile.open(archive, "r:"):
-            return True
-    except tarfile.TarError:
-        return False
-
-
 @contextmanager
 def _sound(archive: Path) -> Iterator[None]:
-    """Say what goes wrong while an archive is walked through as a UserError."""
+    """Say what goes wrong while a source is walked through as a UserError."""
     try:
         yield
-    except GONE_WRONG as error:
-        raise UserError(f"{archive.name} is damaged ({error}): fetch it again.") from error
+    except HOSTILE as error:
+        raise UserError(f"{archive.name} is damaged ({first_line(error)}): fetch it again.") from error

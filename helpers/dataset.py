@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import archives, files, labels
+from helpers import archives, files, formats, labels
 from helpers.elements import Group, Sentence
 from helpers.errors import UserError
 from helpers.labels import NO_LABEL as NO_LABEL
@@ -43,13 +43,14 @@ def load(path: Path) -> Manifest:
 
 @dataclass(frozen=True)
 class Found:
-    """Images with their labels: which, the classes' names, where the labels come from, entries that can't be used, what to know."""
+    """Images with their labels: which, the classes' names, the labels' source, entries that can't be used, what to know and to doubt."""
 
     manifest: Manifest
     class_names: list[str]
     labels_source: str
     rejected: list[Rejected]
     remarks: list[str]
+    warnings: list[str]
 
     def subset(self, size: int, seed: int) -> "Found":
         """Return the same of so many of the images; 0 keeps all."""
@@ -62,25 +63,28 @@ def read(source: Path, given: str, classes: int | None, class_names: list[str]) 
     if not listing.names:
         unusable = f" that can be used, only {listing.rejected[0].name}: {listing.rejected[0].reason}" if listing.rejected else ""
         raise UserError(f"{source.name} holds no images ({', '.join(archives.SUFFIXES)}){unusable}; give a folder or an archive of images.")
-    found = labels.read(given, listing.names, classes, class_names)
-    return Found(Manifest(listing.names, found.indices), found.class_names, found.source, listing.rejected, found.remarks)
+    found = labels.read(given, listing.names, classes, class_names, [entry.name for entry in listing.rejected])
+    manifest = Manifest(listing.names, found.indices)
+    return Found(manifest, found.class_names, found.source, listing.rejected, found.remarks, found.warnings)
 
 
 def in_words(found: Found, classes: int | None) -> Group:
     """Return how many images there are, how they spread over the classes, what they can tell, and what to know of their labels."""
-    images = len(found.manifest.names)
+    number = len(found.manifest.names)
+    images = formats.counted(number, "image")
     if not found.labels_source:
-        return Group([Sentence(f"{images} images without labels: they serve for speed, not for accuracy.", "warning")])
+        return Group([Sentence(f"{images} without labels: for speed, not for accuracy.", "warning")])
     counts = np.bincount(found.manifest.labels, minlength=classes or 0)
     there = counts[counts > 0]
-    each = f"{there.min()} each" if there.min() == there.max() else f"{there.min()} to {there.max()} each"
-    half = 100 * Z / 2 / math.sqrt(images + Z**2)  # of Wilson's score interval where half of the answers are right
+    each = f"{there.min():,} each" if there.min() == there.max() else f"{there.min():,} to {there.max():,} each"
+    half = 100 * Z / 2 / math.sqrt(number + Z**2)  # of Wilson's score interval where half of the answers are right
     return Group(
         [
-            Sentence(f"{images} images of {len(there)} classes, {each}; labels from {found.labels_source}."),
+            Sentence(f"{images} of {formats.counted(len(there), 'class', 'classes')}, {each}; labels from {found.labels_source}."),
             _without_images(np.flatnonzero(counts == 0), found.class_names) if classes else None,
-            Sentence(f"{images} images tell top-1 to ±{half:.1f} points at worst (95 % interval)."),
+            Sentence(f"{images} {'tells' if number == 1 else 'tell'} top-1 to ±{half:.1f} points at worst (95 % interval)."),
             *(Sentence(remark) for remark in found.remarks),
+            *(Sentence(warning, "warning") for warning in found.warnings),
         ]
     )
 
@@ -89,7 +93,8 @@ def _without_images(absent: np.ndarray, class_names: list[str]) -> Sentence | No
     if not len(absent):
         return None
     first = ", ".join(f"{index} {class_names[index]}" if class_names else str(index) for index in absent[:SHOWN])
-    return Sentence(f"{len(absent)} classes have no image: {first}{' and others' if len(absent) > SHOWN else ''}.", "warning")
+    others = " and others" if len(absent) > SHOWN else ""
+    return Sentence(f"No image of {formats.counted(len(absent), 'class', 'classes')}: {first}{others}.", "warning")
 
 
 def body(settings: PrepareData, source: Path, found: Found, classes: int | None) -> dict:
@@ -100,13 +105,15 @@ def body(settings: PrepareData, source: Path, found: Found, classes: int | None)
         "labels_source": found.labels_source,
         "classes": classes or len(found.class_names) or int(found.manifest.labels.max()) + 1,
         "class_names": found.class_names,
+        "warnings": found.warnings,
     }
 
 
 def subset(manifest: Manifest, size: int, seed: int) -> Manifest:
     """Return `size` images, drawn with the seed and balanced over the classes, in the order of the manifest; 0 keeps all."""
     if size > len(manifest.names):
-        raise UserError(f"subset {size} is more than the {len(manifest.names)} images there are: lower it or set it to 0.")
+        there = formats.counted(len(manifest.names), "image")
+        raise UserError(f"subset {size} is more than there are, {there}: lower it or set it to 0.")
     if size in (0, len(manifest.names)):
         return manifest
     order = np.random.default_rng(seed).permutation(len(manifest.names))

@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from helpers import ROOT
 from helpers.errors import UserError
 
 BIG_BYTES = 2_000_000_000
-UNFINISHED = ".unfinished-"  # in the names of files that are being written
+UNFINISHED = ".unfinished-"  # then the writing process, in the names of files that are being written
 HASH_CACHE = ROOT / "reports" / ".hashes.json"
 
 
@@ -22,7 +24,7 @@ def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that takes its name when the block ends well, and is removed when it does not."""
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{UNFINISHED}{os.getpid()}-{path.name}.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"can't write {path}: {error.strerror}; free space or choose another run folder.") from error
     os.close(handle)
@@ -38,9 +40,23 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a killed run was writing into a folder."""
+    """Remove what processes that are gone were writing into a folder."""
     for path in folder.glob(f"{UNFINISHED}*"):
-        path.unlink(missing_ok=True)
+        writer = path.name.removeprefix(UNFINISHED).partition("-")[0]
+        if not (writer.isdecimal() and psutil.pid_exists(int(writer))):
+            path.unlink(missing_ok=True)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Yield everything in a folder that is no folder itself; linked folders are entered too, each real one once."""
+    seen = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(root, name) for name in names)
 
 
 def make_folder(path: Path) -> None:
@@ -93,6 +109,7 @@ def _file_hash(path: Path, cache: dict[str, str]) -> str:
 
 def _folder_hash(folder: Path, cache: dict[str, str]) -> str:
     whole_folder = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        whole_folder.update(f"{path.relative_to(folder)}\0{_file_hash(path, cache)}\n".encode())
+    for path in sorted(path for path in walk(folder) if path.is_file()):
+        line = f"{path.relative_to(folder)}\0{_file_hash(path, cache)}\n"
+        whole_folder.update(line.encode(errors="surrogateescape"))
     return whole_folder.hexdigest()

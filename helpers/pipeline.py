@@ -11,15 +11,15 @@ Item, Made = TypeVar("Item"), TypeVar("Made")
 def in_order(function: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
     """Yield function(item) for each item, in order, made by so many threads.
 
-    At most two items a thread are begun and not yet asked for, so that memory does not grow with the number of items. Threads are
-    enough where the work is done by libraries that let go of Python's lock: decoders, NumPy, compiled kernels.
+    At most one item a thread and one more are begun and not yet asked for, so that memory does not grow with the number of items. Threads
+    are enough where the work is done by libraries that let go of Python's lock: decoders, NumPy, compiled kernels.
     """
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque = deque()
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * workers:
+                if len(waiting) > workers + 1:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -1,6 +1,7 @@
 """The exact image pipeline: encoded image -> uint8 pixels -> the tensor that the model receives."""
 
 import io
+import re
 import warnings
 from pathlib import PurePath
 from typing import Annotated, Literal
@@ -50,10 +51,10 @@ class Preprocess(BaseModel):
 def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the decoded RGB image, EXIF orientation ignored as in the reference; ValueError says why it can't be used."""
     try:
-        image = Image.open(io.BytesIO(encoded))
+        image = _open(encoded)
         if image.width * image.height > max_pixels:
             raise ValueError(f"{image.width} x {image.height} pixels: more than max_pixels")
-        if image.mode.startswith(("I", "F")) or ";16" in str(image.tile):
+        if image.mode.startswith(("I", "F")) or re.search(r"(?<!BGR);16", str(image.tile)):  # BGR;16 has less than 8
             raise ValueError(f"{image.mode} pixels: only 8-bit images can be converted without clipping")
         return image.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: broken PNG chunks
@@ -62,15 +63,27 @@ def decode(encoded: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 def remark(name: str, encoded: bytes) -> str:
     """Return what must be known of how an image was read, empty for most."""
-    image = Image.open(io.BytesIO(encoded))
-    said = []
+    image, said = _open(encoded), []
     if image.format not in FORMATS.get(PurePath(name).suffix.lower(), (image.format,)):
         said.append(f"{image.format}, whatever its name says: read as what it is")
     if image.mode == "CMYK":
         said.append("CMYK: OpenCV, and with it mmcls, converts it to values that differ by 1")
-    if image.getexif().get(ORIENTATION, 1) != 1:
-        said.append(f"EXIF orientation {image.getexif()[ORIENTATION]} ignored, as in the reference; OpenCV, and with it mmcls, turns it")
+    turned = _orientation(image)
+    if turned != 1:
+        said.append(f"EXIF orientation {turned} ignored, as in the reference; OpenCV, and with it mmcls, turns it")
     return "; ".join(said)
+
+
+def _open(encoded: bytes) -> Image.Image:
+    """Return an image of the formats that are meant: Pillow would go so far as to start Ghostscript for others."""
+    return Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG", "BMP", "WEBP", "TIFF"))
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # whatever broken EXIF leads Pillow to; the pixels are none the worse
+        return 1
 
 
 def geometry(width: int, height: int, how: Preprocess) -> tuple[tuple[int, int], int, int]:

@@ -4,9 +4,9 @@ Units are in the names. A point that failed has `error` text and nulls. Paths ar
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from helpers.errors import UserError
 from helpers.preprocess import Preprocess
@@ -54,13 +54,21 @@ class Record(Body):
         return {}
 
 
+def _readable(name: str) -> str:
+    """Return a file's name as text; bytes that are none are written as \\xff."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+FileName = Annotated[str, BeforeValidator(_readable)]
+
+
 class Rejected(Body):
-    name: str
+    name: FileName
     reason: str
 
 
 class Remark(Body):
-    name: str
+    name: FileName
     text: str
 
 
@@ -91,6 +99,7 @@ class Data(Record):
     classes: int
     class_names: list[str]
     labels_source: str  # empty: the images have no labels
+    warnings: list[str] = []  # on the labels
     manifest: str
     manifest_sha256: str
     tensors: str
@@ -102,7 +111,7 @@ class Data(Record):
     decoder: str  # what made the pixels
     rejected: list[Rejected]
     remarks: list[Remark]  # on images that are used
-    duplicates: list[list[str]]  # images that are the same bytes
+    duplicates: list[list[FileName]]  # images that are the same bytes
     throughput: Throughput
     what_if: str | None = None  # some images prepared otherwise; 3_accuracy does without where they are not at hand
     what_if_sha256: str | None = None
@@ -204,6 +213,9 @@ class Result(Body):
     images: int = 0  # how many it answered: recorded results may lack some
     simulated: bool = False  # answered by a simulator of the device
     remarks: list[str] = []  # what must be known of how the answers were recorded
+    streamed: str = ""  # how fast images were prepared and evaluated at once, where they were
+    rejected: list[Rejected] = []  # of a streamed run: images that can't be read
+    image_remarks: list[Remark] = []
 
 
 class ReferenceAccuracy(Body):

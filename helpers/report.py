@@ -71,6 +71,7 @@ def opening(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group
             Sentence(accuracy.sentence, accuracy.verdict),
             Sentence(sweep.sentence, sweep.verdict),
             _differences(data),
+            *(Sentence(warning, "warning") for warning in data.warnings),
         ]
     )
 

@@ -25,7 +25,7 @@ class Step:
         self.kind, self.settings = kind, settings
         self.folder = folder(settings.run)
         self.artefacts = self.folder / "artefacts"
-        for place in (self.folder, self.artefacts):
+        for place in (self.folder, self.artefacts, files.HASH_CACHE.parent):
             files.remove_unfinished(place)
         self.inputs = load_inputs(kind, self.folder)
         if not kind.QUOTES_INPUTS:  # it reads the files that the records vouch for, not the records alone
@@ -33,13 +33,15 @@ class Step:
                 _check_artefacts(record, self.folder)
         self.fingerprint = fingerprint(kind, settings, self.inputs)
 
-    @property
-    def is_recorded(self) -> bool:
-        """Return whether the record of this very step is there already, so that it is made anew on purpose."""
+    def forget(self) -> bool:
+        """Remove the record of this very step and return whether there was one: then the step is made anew on purpose."""
         try:
-            return load(self.kind, self.folder).fingerprint == self.fingerprint
+            recorded = load(self.kind, self.folder).fingerprint == self.fingerprint
         except UserError:
             return False
+        if recorded:
+            (self.folder / self.kind.file_name()).unlink()
+        return recorded
 
     def record(self, **body: Any) -> Record:
         """Return the record as it would be written now."""

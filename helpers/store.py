@@ -16,7 +16,7 @@ import numpy as np
 from helpers import files
 from helpers.errors import UserError
 
-STORE, JOURNAL = "tensors.npy", "tensors.jsonl"
+STORE, JOURNAL = "tensors.npy", "tensors.jsonl.partial"  # the journal goes, as all that is partial, where a run is forced
 HEADER_BYTES = 128  # of this .npy file, whatever the number of rows: NumPy leaves room for its digits
 CHECKPOINT_IMAGES = 1024  # so many at most are prepared again after a kill
 
@@ -30,11 +30,13 @@ class Progress:
     digests: list[str] = field(default_factory=list)  # of the encoded images that are kept, sha256
     rejected: list[list[str]] = field(default_factory=list)  # name and reason
     remarks: list[list[str]] = field(default_factory=list)
+    fast: int = 0  # of them, by the fast path
     seconds: float = 0.0
 
     def add(self, other: "Progress") -> None:
         """Take in what was done next."""
         self.done += other.done
+        self.fast += other.fast
         self.seconds += other.seconds
         for name in ("kept", "digests", "rejected", "remarks"):
             getattr(self, name).extend(getattr(other, name))
@@ -95,8 +97,8 @@ class Store:
         self.finished = True
 
     def discard(self) -> None:
-        """Leave nothing of an unfinished store."""
-        if not self.finished:
+        """Leave nothing of a store that is not finished."""
+        with contextlib.suppress(OSError):  # what is still to be written need not be
             self._file.close()
         for path in (self._partial, self._journal):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Preparing and inferring at once: threads read, decode, resize and normalise while the model runs, with a bounded queue between.
 
-Nothing is stored: 50,000 images need no 7.5 GB, and memory holds a few batches, however many images there are.
+Nothing is stored: 50,000 images need no 7.5 GB, and memory holds a batch for each thread and two more, however many images there are.
 """
 
 import itertools
@@ -12,34 +12,38 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import archives, backends, dataset, environment, fast_pixels, files, formats, pipeline, preprocess
+from helpers import archives, dataset, environment, fast_pixels, files, formats, pipeline, preprocess
 from helpers.backends import Backend
 from helpers.errors import UserError
 from helpers.params import LIVE, PrepareData, Target
 from helpers.prepare import Chunk, chunks, prepare_chunk, refuse_too_many
 from helpers.preprocess import Preprocess
-from helpers.records import Data, Model
+from helpers.records import Data, Rejected, Remark
 from helpers.store import Progress
 
+SHARES = {"session.intra_op.allow_spinning": 0}  # else ONNX Runtime's threads wait in a loop, on cores that preparation could use
 TRIAL_BATCHES = 3  # to learn what preparing and inferring take
-LEAN = 0.25  # an inference thread that would be busy for less is not worth its waiting: benchmarks/data_path.py
+LEAN = 0.2  # of a core: an inference thread that would have less to do costs more by its waiting than it helps
+KEEPS_UP = 1.15  # so much longer than inferring may preparing take before more threads than cores are worth their quarrel
 
 
 class Stream:
-    """The images of a run, made into batches by so many threads when they are asked for.
+    """The images of a run, made into batches by `workers` threads when they are asked for.
 
     An image that can't be read is missing from its batch; more than the run allows are a UserError.
     """
 
-    def __init__(self, folder: Path, data: Data, how: Preprocess, workers: int):
+    def __init__(self, folder: Path, data: Data, how: Preprocess, workers: int = 1):
         settings = PrepareData(**data.params)
         self._source = archives.open_source(settings.images, folder / "artefacts")
         if files.sha256(self._source) != data.source_sha256:
             raise UserError(f"{settings.images} is not what data.json was made from: run 1_prepare_data again.")
         self._names = dataset.load(folder / data.manifest).names
-        self._most, self._workers = settings.max_rejected, workers
+        self._most, self.workers = settings.max_rejected, workers
         self.make = partial(_batch, how=how, max_pixels=settings.max_pixels, fast=fast_pixels.agrees(how))
-        self._rejected: list[list[str]] = []
+        known = set(self._names)  # what the listing refused is not among them; what was refused of the sample comes again
+        self._rejected = [[entry.name, entry.reason] for entry in data.rejected if entry.name not in known]
+        self._remarks: list[list[str]] = []
         self._images, self._seconds = 0, 0.0
 
     def __len__(self) -> int:
@@ -52,40 +56,48 @@ class Stream:
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (places in the manifest int32 [B], tensor [B, ...]) in the manifest's order."""
         started = time.perf_counter()
-        for tensor, what in pipeline.in_order(self.make, self.chunks(size), self._workers):
+        for tensor, what in pipeline.in_order(self.make, self.chunks(size), self.workers):
             self._rejected += what.rejected
+            self._remarks += what.remarks
             refuse_too_many(self._rejected, self._most)
             if what.kept:
                 yield np.array(what.kept, np.int32), tensor
             self._images += what.done
             self._seconds = time.perf_counter() - started
 
-    def remarks(self) -> list[str]:
-        """Return what is to be said once all batches were used: the rate from encoded image to answer, and what was left out."""
-        rate = f"prepared and evaluated at once, {self._images / self._seconds:.0f} images per second from encoded image to answer"
-        said = [f"{rate}, with {formats.counted(self._workers, 'thread')} preparing"]
-        if self._rejected:
-            name, reason = self._rejected[0]
-            said.append(f"{formats.counted(len(self._rejected), 'image')} could not be read and are left out (first: {name}, {reason})")
-        return said
+    def told(self) -> dict:
+        """Return what a result says of its images once all batches were used: how fast, which were left out, which need a word."""
+        rate = formats.counted(round(self._images / self._seconds), "image")
+        return {
+            "streamed": f"{rate} a second from encoded image to answer, {formats.counted(self.workers, 'thread')} preparing",
+            "rejected": [Rejected(name=name, reason=reason) for name, reason in self._rejected],
+            "image_remarks": [Remark(name=name, text=text) for name, text in self._remarks],
+        }
+
+    def share_out(self, backend: Backend, target: Target, batch_size: int) -> Target:
+        """Return the target with its number of threads, and take the others for preparing; threads that the parameters name stay.
+
+        `backend` is loaded with the target of `alone`.
+        """
+        cores = environment.cores()
+        if alone(target) is target:
+            self.workers = cores
+            return target
+        threads, self.workers = plan(self, backend, batch_size, cores)
+        shares = SHARES if target.backend == "onnxruntime" and threads > 1 else {}
+        return target.model_copy(update={"threads": threads, "provider_options": {**shares, **target.provider_options}})
 
 
-def shared_out(folder: Path, data: Data, model: Model, target: Target, batch_size: int) -> tuple[Target, int]:
-    """Return the target with its number of threads, and how many threads prepare; threads that the parameters name stay."""
-    cores = environment.cores()
-    if target.threads or target.backend not in LIVE:
-        return target, cores
-    with backends.load(folder, model, target.model_copy(update={"threads": 1})) as backend:
-        stream = Stream(folder, data, backend.expects(data.preprocess), workers=1)
-        threads, workers = plan(stream, backend, batch_size, cores)
-    return target.model_copy(update={"threads": threads}), workers
+def alone(target: Target) -> Target:
+    """Return the target with one thread, to be timed, where its threads are this machine's and not named by the parameters."""
+    return target if target.threads or target.backend not in LIVE else target.model_copy(update={"threads": 1})
 
 
 def plan(stream: Stream, backend: Backend, batch_size: int, cores: int) -> tuple[int, int]:
     """Return how many threads infer and how many prepare, so that both are done at once; `backend` is loaded with one thread.
 
-    Both are timed on the first batches, one after the other. Inference gets its share of the cores; what prepares gets one thread
-    where inference keeps the cores busy, else as many as there are cores, since a thread that waits takes nothing.
+    Both are timed on the first batches, one after the other. Inference gets its share of the cores and preparation the others, if that
+    keeps up; if not, as many threads as there are cores, since inference then waits. benchmarks/data_path.py measures the rule.
     """
     preparing, inferring = [], []
     for chunk in itertools.islice(stream.chunks(batch_size), TRIAL_BATCHES):
@@ -98,12 +110,13 @@ def plan(stream: Stream, backend: Backend, batch_size: int, cores: int) -> tuple
             inferring.append(time.perf_counter() - prepared)
     if not preparing:
         return cores, cores
-    share = min(inferring) / (min(inferring) + min(preparing))
-    threads = max(1, math.ceil(cores * share - LEAN))
-    return threads, 1 if threads == cores else cores
+    prepare, infer = min(preparing), min(inferring)
+    threads = max(1, math.ceil(cores * infer / (infer + prepare) - LEAN))
+    others = max(1, cores - threads)
+    return threads, others if prepare / others <= KEEPS_UP * infer / threads else cores
 
 
 def _batch(chunk: Chunk, how: Preprocess, max_pixels: int, fast: bool) -> tuple[np.ndarray, Progress]:
     """Return the images of a chunk as a batch that the model takes, and what is to be said of them."""
-    pixels, what = prepare_chunk(chunk, how, max_pixels, fast)
+    pixels, what = prepare_chunk(chunk, how, max_pixels, fast, hashed=False)
     return preprocess.to_tensor(pixels, how), what

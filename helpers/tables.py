@@ -1,6 +1,6 @@
 """The tables of notebooks and report: the numbers behind every chart and sentence."""
 
-from helpers import formats, noise, paired
+from helpers import formats, noise, paired, prepared
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Check, Ratio, Region, Result, Row, Series, Stage, Sweep
 
@@ -132,7 +132,17 @@ def accuracy(record: Accuracy) -> Group:
         rows.append([f"reference: {reference.name}", None, None, f"{reference.top1_pct:.2f} %", None, None, None, reference.source])
     remarks = [Sentence(remark, "warning") for result in record.results for remark in result.remarks]
     table = Table(["backend", "device", "precision", "top-1", "95 % interval", "top-5", "images", "source"], rows)
-    return Group([table, *remarks, _comparisons(record)])
+    streamed = [
+        element
+        for result in record.results
+        if result.streamed
+        for element in (
+            Sentence(f"{_configuration(result)}: images prepared and evaluated at once, {result.streamed}."),
+            prepared.listed("left out", [[entry.name, entry.reason] for entry in result.rejected]),
+            prepared.listed("to be known", [[entry.name, entry.text] for entry in result.image_remarks]),
+        )
+    ]
+    return Group([table, *remarks, *streamed, _comparisons(record)])
 
 
 def _comparisons(record: Accuracy) -> Table | None:

@@ -1,70 +1,67 @@
 """What if the images were prepared otherwise? How far the tensors, and top-1, depend on each step of the preparation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from helpers import accuracy, archives, backends, dataset, files, formats, paired, preprocess
 from helpers.backends import Backend
+from helpers.dataset import Manifest
 from helpers.elements import Gallery, Group, Sentence, Table
+from helpers.prepared import caption
 from helpers.preprocess import Preprocess
 from helpers.records import Comparison, Data, Model, Result
 from helpers.steps import Step
 from helpers.tensors import Tensors
+from helpers.variants import AS_IS, AS_IS_WORDS, Variant, variants
 
 Pixels = Mapping[str, np.ndarray]
-AS_IS, AS_IS_WORDS = "prepared", "as prepared"
 FILE = "what_if.npz"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to prepare the images; without a decoder it takes the pixels of the preparation as it is."""
-
-    key: str
-    words: str
-    how: Preprocess
-    decode: Callable[[bytes], Image.Image] | None = None
-
-    @property
-    def stored(self) -> str:
-        """Return the key that its pixels are stored under."""
-        return self.key if self.decode else AS_IS
+MOST_BYTES = 64_000_000  # of pixels, all variants together
+FEWEST, SHARE = 50, 4  # images evaluated at least; beyond them, all variants together cost a quarter of the accuracy
 
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Images prepared in several ways: key of a variant -> uint8 [M, crop, crop, 3], images in the order of their names."""
+    """Images prepared in several ways: key of a variant -> uint8 [M, crop, crop, 3], in the order of `images`; no key: none were made."""
 
     folder: Path
     how: Preprocess
-    names: list[str]
+    images: Manifest
     pixels: Pixels
+
+    def in_words(self, class_names: list[str]) -> Group | Sentence:
+        """Return how far the variants are from the preparation, and an image under each; a sentence where none were made."""
+        if not self.pixels:
+            return Sentence("No images were prepared otherwise: other_ways is 0.")
+        return Group([self.table(), self.gallery(class_names)])
 
     def table(self) -> Table:
         """Return how far the tensors of each variant are from those as prepared; dashes where no image could be read."""
         rows = [[variant.words, *self._differences(variant)] for variant in variants(self.how)[1:]]
         headers = ["what if", "values that differ, %", "mean difference", "largest difference"]
-        images = formats.counted(len(self.names), "image")
+        images = formats.counted(len(self.images.names), "image")
         return Table(headers, rows, f"{images}, against their tensors as prepared; differences are absolute, of the values that go in")
 
-    def gallery(self) -> Gallery:
-        """Return the first image under each variant that has pixels of its own."""
-        shown = [variant for variant in variants(self.how) if variant.decode and self.names]
+    def gallery(self, class_names: list[str]) -> Gallery:
+        """Return the first image under each variant that has pixels of its own, with its class."""
+        shown = [variant for variant in variants(self.how) if variant.decode and self.images.names]
         pictures = np.array([self.pixels[variant.key][0] for variant in shown], np.uint8)
-        return Gallery(pictures, [variant.words for variant in shown], "The same image prepared otherwise; not yet normalised.")
+        texts = [f"{variant.words}, {caption(self.images.names[0], int(self.images.labels[0]), class_names)}" for variant in shown]
+        return Gallery(pictures, texts, "The same image prepared otherwise; not yet normalised.")
 
-    def body(self) -> dict[str, str]:
+    def body(self) -> dict[str, str | None]:
         """Return what data.json says of them."""
+        if not self.pixels:
+            return {"what_if": None, "what_if_sha256": None}
         return {"what_if": f"artefacts/{FILE}", "what_if_sha256": files.sha256(self.folder / FILE)}
 
     def _differences(self, variant: Variant) -> list[str | None]:
         """Return share of values that differ in percent, mean and largest absolute difference, as text."""
-        if not self.names:
+        if not self.images.names:
             return [None] * 3
         each = []
         for mine, theirs in zip(self.pixels[variant.stored], self.pixels[AS_IS], strict=True):  # one by one: float32 takes much room
@@ -75,108 +72,104 @@ class WhatIf:
         return [f"{value:.3g}" for value in (np.mean(share), np.mean(mean), max(most))]
 
 
-def variants(how: Preprocess) -> list[Variant]:
-    """Return the preparation as it is, then others that each change one step; mean and std stay where they are the model's (uint8)."""
+def prepare(source: Path, manifest: Manifest, how: Preprocess, folder: Path, count: int) -> WhatIf:
+    """Prepare up to `count` images, spread evenly over the manifest, in every way that needs other pixels, and keep them in the folder.
 
-    def but(**changed: object) -> Preprocess:
-        return how.model_copy(update=changed)
-
-    pillow = preprocess.decode
-    resizer, does = ("cv2", "OpenCV, which does not antialias") if how.resizer == "pillow" else ("pillow", "Pillow, which antialiases")
-    filtered = "bilinear" if how.interpolation == "bicubic" else "bicubic"
-    short = how.crop if how.crop < how.resize_short else round(how.crop * 256 / 224)
-    order = "BGR" if how.channel_order == "RGB" else "RGB"
-    made = [
-        Variant(AS_IS, AS_IS_WORDS, how, pillow),
-        Variant("decoder", "decoded by OpenCV instead of Pillow", how, _by_opencv),
-        Variant("resizer", f"resized by {does}", but(resizer=resizer), pillow),
-        Variant("interpolation", f"{filtered} instead of {how.interpolation}", but(interpolation=filtered), pillow),
-        Variant("crop", f"short side {short} instead of {how.resize_short} before the crop to {how.crop}", but(resize_short=short), pillow),
-        # each place keeps its mean and std, whatever colour comes there
-        Variant("channels", "red and blue exchanged", but(channel_order=order, mean=how.mean[::-1], std=how.std[::-1])),
-    ]
-    if how.dtype == "float32":
-        made.append(Variant("unit", "only divided by 255: mean 0, std 1", but(mean=(0.0,) * 3, std=(255.0,) * 3)))
-    if how.dtype == "float32" and min(how.mean) > 0:
-        made.append(Variant("exchanged", "mean and std exchanged", but(mean=how.std, std=how.mean)))
-    return made
-
-
-def prepare(source: Path, manifest: dataset.Manifest, how: Preprocess, folder: Path, count: int = 200) -> WhatIf:
-    """Prepare `count` images, spread evenly over the manifest, in every way that needs other pixels, and keep them in the folder.
-
-    An image that can't be read is left out: the preparation itself reports it.
+    There are no more than fit into 64 MB. An image that can't be read is left out: the preparation itself reports it. Of 0 images
+    nothing is made.
     """
-    spread = np.linspace(0, len(manifest.names) - 1, min(count, len(manifest.names)))
-    wanted = [manifest.names[place] for place in spread.round().astype(int)]
+    if not count:
+        (folder / FILE).unlink(missing_ok=True)
+        return WhatIf(folder, how, Manifest([], np.empty(0, np.int32)), {})
     made = [variant for variant in variants(how) if variant.decode]
-    names, rows = [], []
-    for name, read in tqdm(archives.read_images(source, wanted), total=len(wanted), desc="what if", unit="image"):
+    chosen = _spread(len(manifest.names), min(count, max(1, MOST_BYTES // (len(made) * how.crop**2 * 3))))
+    labels = {manifest.names[place]: manifest.labels[place] for place in chosen}
+    names, pixels = [], {variant.key: np.empty((len(chosen), how.crop, how.crop, 3), np.uint8) for variant in made}
+    for name, read in tqdm(archives.read_images(source, list(labels)), total=len(labels), desc="what if", unit="image"):
         try:
             encoded = read()
-            rows.append([preprocess.to_pixels(variant.decode(encoded), variant.how) for variant in made])
+            for variant in made:
+                pixels[variant.key][len(names)] = preprocess.to_pixels(variant.decode(encoded), variant.how)
         except (ValueError, *archives.GONE_WRONG):
             continue
         names.append(name)
-    stacked = np.array(rows, np.uint8).reshape(len(rows), len(made), how.crop, how.crop, 3)
-    pixels = {variant.key: stacked[:, place] for place, variant in enumerate(made)}
+    pixels = {key: rows[: len(names)] for key, rows in pixels.items()}
     with files.whole(folder / FILE) as temporary:
         np.savez(temporary, names=np.array(names, str), **pixels)
-    return WhatIf(folder, how, names, pixels)
+    return WhatIf(folder, how, Manifest(names, np.array([labels[name] for name in names], np.int32)), pixels)
 
 
 def evaluate(step: Step, data: Data, model: Model, candidate: Result) -> Group | Sentence:
-    """Return top-1 of the candidate for each variant on the same images, and which of them tell; a sentence where there is none."""
+    """Return top-1 of the candidate for each variant on the same images, and which of them tell; a sentence where there is none.
+
+    The answers to the images as prepared are those that the accuracy has kept.
+    """
     if not candidate.evaluated:
         return _not_evaluated(candidate.reason)
-    if not data.what_if or _hash(step.folder / data.what_if) != data.what_if_sha256:
+    if not data.what_if:
+        return _not_evaluated("1_prepare_data made none (other_ways: 0)")
+    kept = step.folder / data.what_if
+    if not kept.is_file() or files.sha256(kept) != data.what_if_sha256:
         return _not_evaluated("the images prepared otherwise are not here, 1_prepare_data makes them")
-    manifest = dataset.load(step.folder / data.manifest)
-    labels = dict(zip(manifest.names, manifest.labels.tolist(), strict=True))
-    with backends.load(step.folder, model, step.settings) as backend, np.load(step.folder / data.what_if, allow_pickle=False) as pixels:
+    answers = _answers(step.folder, data, candidate)
+    with backends.load(step.folder, model, step.settings) as backend, np.load(kept, allow_pickle=False) as pixels:
         if backend.recorded:
             return _not_evaluated("the recorded answers are to the images as prepared")
-        how = backend.expects(data.preprocess)
-        right = _right(backend, how, pixels, labels, step.settings.batch_size)
-        if not right:
+        there = [(place, answers[name]) for place, name in enumerate(pixels["names"].tolist()) if name in answers]
+        if not there:
             return _not_evaluated("none of the images prepared otherwise is in this run")
+        how = backend.expects(data.preprocess)
+        ways = variants(how)[1:]
+        chosen = _spread(len(there), max(FEWEST, len(answers) // (SHARE * len(ways))))
+        right = _right(backend, ways, pixels, dict(there[index] for index in chosen), step.settings.batch_size)
+        fewer = f" (of {len(there):,}, to save time)" if len(chosen) < len(there) else ""
         remark = "; it normalises by itself, so that no other mean and std can be tried" if how.dtype == "uint8" else ""
-        return _compared(right, f"{backend.identity}{remark}")
+        return _compared(right, f"{fewer}, {backend.identity}{remark}")
 
 
-def _by_opencv(encoded: bytes) -> Image.Image:
-    """Return the image as OpenCV decodes it by default, turned as EXIF says; ValueError when it can't."""
-    import cv2  # absent on device hosts, where images arrive prepared
+@dataclass(frozen=True)
+class _Ways:
+    """The same images under one variant after another, so that a single evaluation covers all."""
 
-    try:
-        decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ValueError(str(error)) from error
-    if decoded is None:
-        raise ValueError("OpenCV can't decode it")
-    return Image.fromarray(decoded[..., ::-1])
+    ways: list[Tensors]
 
+    def __len__(self) -> int:
+        return sum(map(len, self.ways))
 
-def _hash(path: Path) -> str | None:
-    return files.sha256(path) if path.is_file() else None
+    def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (places int32 [B], tensor [B, ...]) in order; a batch goes on from one variant to the next."""
+        each = len(self.ways[0])
+        for first in range(0, len(self), size):
+            places = np.arange(first, min(first + size, len(self)), dtype=np.int32)
+            yield places, np.concatenate([self.ways[place // each][[place % each]] for place in places])
 
 
 def _not_evaluated(reason: str) -> Sentence:
     return Sentence(f"What another preparation does to top-1 was not evaluated: {reason}.")
 
 
-def _right(backend: Backend, how: Preprocess, pixels: Pixels, labels: dict[str, int], batch_size: int) -> dict[str, np.ndarray]:
-    """Return words of each variant -> bool [M]: is the answer right; images without a label are left out, empty when all are."""
-    names = pixels["names"].tolist()
-    chosen = np.array([name in labels for name in names], bool)
-    if not chosen.any():
-        return {}
-    expected = np.array([labels[name] for name in names if name in labels], np.int32)
-    right = {}
-    for variant in variants(how):
-        _, classes, _ = accuracy.evaluate(backend, Tensors(pixels[variant.stored][chosen], variant.how), batch_size)
-        right[variant.words] = classes[:, 0] == expected
-    return right
+def _spread(total: int, count: int) -> np.ndarray:
+    """Return up to `count` places spread evenly over `total`, int [M]."""
+    return np.linspace(0, total - 1, min(count, total)).round().astype(int)
+
+
+def _answers(folder: Path, data: Data, candidate: Result) -> dict[str, tuple[int, int]]:
+    """Return name of each image that the accuracy covers -> its label and the class that was answered."""
+    names = dataset.load(folder / data.manifest).names
+    with np.load(folder / candidate.scores_file, allow_pickle=False) as scores:
+        columns = scores["image"].tolist(), scores["label"].tolist(), scores["top5"][:, 0].tolist()
+    return {names[place]: (label, answer) for place, label, answer in zip(*columns, strict=True)}
+
+
+def _right(
+    backend: Backend, ways: list[Variant], pixels: Pixels, chosen: dict[int, tuple[int, int]], batch_size: int
+) -> dict[str, np.ndarray]:
+    """Return words of each variant -> bool [M]: is the answer right; `chosen`: place among the pixels -> label and answer as prepared."""
+    labels, answers = np.array(list(chosen.values()), np.int32).T
+    stored = {key: pixels[key][list(chosen)] for key in {variant.stored for variant in ways}}
+    _, classes, _ = accuracy.evaluate(backend, _Ways([Tensors(stored[way.stored], way.how) for way in ways]), batch_size)
+    right = classes[:, 0].reshape(len(ways), -1) == labels
+    return {AS_IS_WORDS: answers == labels, **dict(zip((way.words for way in ways), right, strict=True))}
 
 
 def _compared(right: dict[str, np.ndarray], caption: str) -> Group:
@@ -186,7 +179,7 @@ def _compared(right: dict[str, np.ndarray], caption: str) -> Group:
     found = [paired.compare(AS_IS_WORDS, words, right[AS_IS_WORDS], answers) for words, answers in right.items() if words != AS_IS_WORDS]
     rows = [[AS_IS_WORDS, top1[AS_IS_WORDS], None, None], *([one.b, top1[one.b], one.only_a, one.only_b] for one in found)]
     headers = ["what if", "top-1, %", "right only as prepared", "right only so"]
-    return Group([Sentence(_in_words(found, top1, images)), Table(headers, rows, f"{images}, {caption}")])
+    return Group([Sentence(_in_words(found, top1, images)), Table(headers, rows, f"{images}{caption}")])
 
 
 def _in_words(found: list[Comparison], top1: dict[str, str], images: str) -> str:

@@ -137,8 +137,12 @@ def test_an_unchanged_run_is_skipped_and_forced_runs_are_not(demo, capsys):
     assert {path.name: path.stat().st_mtime_ns for path in demo[1].glob("*.json")} == before
     assert run.main([str(demo[0]), "--list"]) == 0
     assert capsys.readouterr().out.count("done") == 5
+    store = demo[1] / "artefacts" / "tensors.npy"
+    written = store.stat().st_mtime_ns
+    assert run.main([str(demo[0]), "--only", "1", "--force"]) == 0
+    assert store.stat().st_mtime_ns > written  # prepared again, not found again
     assert run.main([str(demo[0]), "--only", "3", "--force"]) == 0
-    assert re.search(r"3_accuracy +\d+\.\d s", capsys.readouterr().out)
+    assert re.search(r"1_prepare_data +\d+\.\d s(.|\n)*3_accuracy +\d+\.\d s", capsys.readouterr().out)
     assert run.main([str(demo[0]), "--list"]) == 0  # the report quotes the figures of the record that was made anew
     assert re.findall(r"(\d)_\w+ +to do", capsys.readouterr().out) == ["5"]
     assert run.main([str(demo[0])]) == 0
@@ -270,9 +274,9 @@ def test_a_notebook_that_failed_leaves_its_page_and_no_older_result(tmp_path, ca
     html.write_index(tmp_path)
     assert "not finished" in (tmp_path / "index.html").read_text()
     page = (tmp_path / "run" / "1_prepare_data.html").read_text()
-    assert "1 labels have no image (first: another.png)" in page
+    assert "no image for 1 label (first: another.png)" in page
     assert "Traceback" not in page
-    assert "1 labels have no image" in capfd.readouterr().err
+    assert "no image for 1 label" in capfd.readouterr().err
 
 
 def test_a_run_folder_that_can_not_be_written_is_one_sentence(tmp_path, capfd):

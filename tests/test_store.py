@@ -27,7 +27,7 @@ def test_rows_become_an_array_file_in_order(tmp_path):
     assert not made.path.exists()
     made.finish()
     np.testing.assert_array_equal(np.load(tmp_path / "tensors.npy"), rows(5))
-    assert sorted(os.listdir(tmp_path)) == ["tensors.jsonl", "tensors.npy"]
+    assert sorted(os.listdir(tmp_path)) == ["tensors.jsonl.partial", "tensors.npy"]
     assert made.progress == Progress(5, [0, 1, 2, 3, 4], [f"{index:064}" for index in range(5)], [], [], 1.0)
 
 
@@ -62,7 +62,7 @@ def test_what_counts_is_continued_and_what_does_not_is_written_again(tmp_path):
 
 def test_a_line_that_was_cut_off_does_not_count(tmp_path):
     half_done(tmp_path)
-    with (tmp_path / "tensors.jsonl").open("a") as journal:
+    with (tmp_path / "tensors.jsonl.partial").open("a") as journal:
         journal.write('{"key": "key", "progress": {"done": 2, "ke')
     again = Store(tmp_path, "key", CROP)
     assert again.progress.done == 4
@@ -105,7 +105,7 @@ def test_a_finished_store_is_used_as_it_is(tmp_path, renamed):
     assert again.progress.kept == [0, 1]
     again.finish()
     np.testing.assert_array_equal(np.load(tmp_path / "tensors.npy"), rows(2))
-    assert sorted(os.listdir(tmp_path)) == ["tensors.jsonl", "tensors.npy"]
+    assert sorted(os.listdir(tmp_path)) == ["tensors.jsonl.partial", "tensors.npy"]
 
 
 def test_a_finished_store_that_was_changed_since_is_made_again(tmp_path):

@@ -1,15 +1,17 @@
 import io
 import os
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import dataset, files, preprocess, what_if
+from helpers import accuracy, dataset, files, preprocess, what_if
 from helpers.backends import Backend, Recorded
 from helpers.elements import Sentence
 from helpers.preprocess import Preprocess
+from helpers.tensors import Tensors
 from tests.conftest import png
 
 HOW = Preprocess(resize_short=28, crop=24, interpolation="bicubic", mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 40.0))
@@ -20,14 +22,15 @@ def noise(height, width):
     return RANDOM.integers(0, 256, (height, width, 3), np.uint8)
 
 
-def made_of(tmp_path, *encoded, how=HOW, count=200):
+def made_of(tmp_path, *encoded, how=HOW, count=200, labels=None):
     """Return what these images give; they are called 0.png, 1.png, ... whatever they are, and None is missing."""
     folder = tmp_path / "source"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for number, content in enumerate(encoded):
         if content is not None:
             (folder / f"{number}.png").write_bytes(content)
-    manifest = dataset.Manifest([f"{number}.png" for number in range(len(encoded))], np.zeros(len(encoded), np.int32))
+    given = np.zeros(len(encoded), np.int32) if labels is None else np.array(labels, np.int32)
+    manifest = dataset.Manifest([f"{number}.png" for number in range(len(encoded))], given)
     return what_if.prepare(folder, manifest, how, tmp_path, count)
 
 
@@ -127,10 +130,38 @@ def test_mean_and_std_are_changed_where_that_is_possible(changed, keys):
 def test_images_are_spread_evenly_and_those_that_can_not_be_read_left_out(tmp_path):
     encoded = [png(noise(30, 30)) for _ in range(10)]
     encoded[2], encoded[4] = None, b"not an image"
-    made = made_of(tmp_path, *encoded, count=5)
-    assert made.names == ["0.png", "7.png", "9.png"]
+    made = made_of(tmp_path, *encoded, count=5, labels=range(10))
+    assert (made.images.names, made.images.labels.tolist()) == (["0.png", "7.png", "9.png"], [0, 7, 9])
     assert {pixels.shape for pixels in made.pixels.values()} == {(3, 24, 24, 3)}
     np.testing.assert_array_equal(made.pixels["prepared"][2], preprocess.to_pixels(preprocess.decode(encoded[9]), HOW))
+
+
+def test_there_are_no_more_images_than_fit_into_memory(tmp_path, monkeypatch):
+    assert what_if.MOST_BYTES // (5 * 224 * 224 * 3) == 85
+    monkeypatch.setattr(what_if, "MOST_BYTES", 4 * 5 * 24 * 24 * 3 - 1)
+    made = made_of(tmp_path, *[png(noise(30, 30)) for _ in range(9)])
+    assert made.images.names == ["0.png", "4.png", "8.png"]
+    assert made.table().caption.startswith("3 images, ")
+    monkeypatch.setattr(what_if, "MOST_BYTES", 1)
+    assert made_of(tmp_path, png(noise(30, 30)), png(noise(30, 30))).images.names == ["0.png"]
+
+
+def test_a_resized_image_is_not_kept_for_its_crop(tmp_path):
+    encoded, how = [png(noise(30, 30))] * 8, HOW.model_copy(update={"resize_short": 400})
+    made_of(tmp_path, encoded[0], how=how)  # imports what is needed
+    tracemalloc.start()
+    made_of(tmp_path, *encoded, how=how)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * 400 * 400 * 3  # of 32 that are made
+
+
+def test_where_none_are_wanted_none_are_made(tmp_path):
+    made_of(tmp_path, png(noise(30, 30)))
+    made = made_of(tmp_path, png(noise(30, 30)), count=0)
+    assert made.in_words([]) == Sentence("No images were prepared otherwise: other_ways is 0.")
+    assert made.body() == {"what_if": None, "what_if_sha256": None}
+    assert not (tmp_path / "what_if.npz").exists()
 
 
 def test_the_record_vouches_for_the_file(tmp_path):
@@ -141,25 +172,31 @@ def test_the_record_vouches_for_the_file(tmp_path):
 def test_where_no_image_can_be_read_nothing_is_claimed(tmp_path):
     made = made_of(tmp_path, b"not an image")
     assert row(made, "decoded by OpenCV") == [None, None, None]
-    assert made.gallery().texts == []
+    assert made.gallery([]).texts == []
 
 
 def test_a_name_that_is_no_text_survives(tmp_path):
     (tmp_path / "source").mkdir()
     name = os.fsdecode(b"\xff.png")
     (tmp_path / "source" / name).write_bytes(png(noise(30, 30)))
-    what_if.prepare(tmp_path / "source", dataset.Manifest([name], np.zeros(1, np.int32)), HOW, tmp_path)
+    what_if.prepare(tmp_path / "source", dataset.Manifest([name], np.zeros(1, np.int32)), HOW, tmp_path, 1)
     with np.load(tmp_path / "what_if.npz", allow_pickle=False) as kept:
         assert kept["names"].tolist() == [name]
 
 
 def test_the_gallery_shows_an_image_under_each_variant_with_pixels_of_its_own(tmp_path):
-    made = made_of(tmp_path, png(noise(30, 30)), png(noise(30, 30)))
-    gallery = made.gallery()
-    assert gallery.texts[:2] == ["as prepared", "decoded by OpenCV instead of Pillow"]
+    made = made_of(tmp_path, png(noise(30, 30)), png(noise(30, 30)), labels=[1, 0])
+    table, gallery = made.in_words(["trousers", "boot"]).elements
+    assert table == made.table()
+    assert gallery.texts[:2] == ["as prepared, 1 boot", "decoded by OpenCV instead of Pillow, 1 boot"]
     keys = ("prepared", "decoder", "resizer", "interpolation", "crop")
     np.testing.assert_array_equal(gallery.pixels, [made.pixels[key][0] for key in keys])
     assert gallery._repr_html_().count("<img") == 5
+
+
+@pytest.mark.parametrize(("label", "said"), [(3, "as prepared, class 3"), (dataset.NO_LABEL, "as prepared, 0.png")])
+def test_a_class_without_a_name_is_a_number_and_an_image_without_a_class_its_name(tmp_path, label, said):
+    assert made_of(tmp_path, png(noise(30, 30)), labels=[label]).gallery([]).texts[0] == said
 
 
 # top-1
@@ -171,7 +208,7 @@ class Colour(Backend):
     name, provider, device, precision, threads = "colour", "cpu", "none", "fp32", 1
 
     def __init__(self, dtype="float32"):
-        self.dtype = dtype
+        self.dtype, self.seen = dtype, []
 
     @staticmethod
     def check(target):
@@ -181,11 +218,12 @@ class Colour(Backend):
         return how.model_copy(update={"dtype": self.dtype})
 
     def __call__(self, batch):
+        self.seen.append(len(batch))
         return np.eye(3, dtype=np.float32)[batch.mean(axis=(2, 3)).argmax(axis=1)]
 
 
 GREY_MEAN = HOW.model_copy(update={"mean": (100.0, 100.0, 100.0), "std": (50.0, 50.0, 50.0)})
-EVALUATED = SimpleNamespace(evaluated=True, reason="")
+EVALUATED = SimpleNamespace(evaluated=True, reason="", scores_file="scores.npz")
 
 
 def plain(colour):
@@ -199,11 +237,23 @@ def framed():
     return pixels
 
 
-def evaluated(tmp_path, monkeypatch, backend, labels, candidate=EVALUATED, names=None, images=None, **data):
-    """Return the answer of notebook 3 on images of one colour each, red, green, blue, red, ..."""
+def keep_scores(path, answers, prepared, manifest):
+    """Write what the accuracy keeps, the last image first; `answers` int32 [M, k] to the images as prepared."""
+    image = np.array([place for place, name in enumerate(manifest.names) if name in prepared.images.names], np.int32)[::-1]
+    rows = [prepared.images.names.index(manifest.names[place]) for place in image]
+    np.savez(path, image=image, label=manifest.labels[image], top5=answers[rows])
+
+
+def evaluated(tmp_path, monkeypatch, backend, labels, candidate=EVALUATED, names=None, images=None, answers=None, **data):
+    """Return the answer of notebook 3 on images of one colour each, red, green, blue, red, ...; `answers` are the backend's by default."""
     images = images or [plain(number % 3) for number in range(12)]
-    made_of(tmp_path, *map(png, images), how=GREY_MEAN)
-    dataset.Manifest(names or [f"{number}.png" for number in range(len(images))], np.array(labels)).save(tmp_path / "manifest.csv")
+    prepared = made_of(tmp_path, *map(png, images), how=GREY_MEAN)
+    manifest = dataset.Manifest(names or prepared.images.names, np.array(labels, np.int32))
+    manifest.save(tmp_path / "manifest.csv")
+    if answers is None:
+        _, answers, _ = accuracy.evaluate(backend, Tensors(prepared.pixels["prepared"], backend.expects(GREY_MEAN)), 5)
+        backend.seen.clear()
+    keep_scores(tmp_path / "scores.npz", answers, prepared, manifest)
     monkeypatch.setattr(what_if.backends, "load", lambda *_: backend)
     step = SimpleNamespace(folder=tmp_path, settings=SimpleNamespace(batch_size=5))
     made = {"what_if": "what_if.npz", "what_if_sha256": files.sha256(tmp_path / "what_if.npz")}
@@ -270,7 +320,7 @@ def recorded():
     ("backend", "values", "reason"),
     [
         (Colour(), {"candidate": SimpleNamespace(evaluated=False, reason="random weights")}, "random weights"),
-        (Colour(), {"what_if": None}, "the images prepared otherwise are not here, 1_prepare_data makes them"),
+        (Colour(), {"what_if": None}, "1_prepare_data made none (other_ways: 0)"),
         (Colour(), {"what_if": "gone.npz"}, "the images prepared otherwise are not here, 1_prepare_data makes them"),
         (Colour(), {"what_if_sha256": "0"}, "the images prepared otherwise are not here, 1_prepare_data makes them"),
         (Colour(), {"names": [f"other_{number}.png" for number in range(12)]}, "none of the images prepared otherwise is in this run"),
@@ -283,8 +333,34 @@ def test_where_it_can_not_be_evaluated_a_sentence_says_why(tmp_path, monkeypatch
     assert found == Sentence(f"What another preparation does to top-1 was not evaluated: {reason}.")
 
 
+def test_the_answers_as_prepared_are_those_of_the_accuracy(tmp_path, monkeypatch):
+    backend = Colour()
+    _, table = evaluated(tmp_path, monkeypatch, backend, [0, 1, 2] * 4, answers=np.array([[0, 1, 2]] * 12)).elements
+    rows = {cells[0]: cells[1:] for cells in table.rows}
+    assert rows["as prepared"] == ["33.3", None, None]
+    assert rows["bilinear instead of bicubic"] == ["100.0", 0, 8]
+    assert len(rows) == 8
+    assert sum(backend.seen) == 7 * 12 + 1  # the last batch is filled up
+
+
+@pytest.mark.parametrize(("fewest", "images"), [(50, 50), (1, 2), (100, 60)])
+def test_all_variants_take_a_quarter_of_the_inferences_or_a_few_images(tmp_path, monkeypatch, fewest, images):
+    assert what_if.FEWEST == 50
+    monkeypatch.setattr(what_if, "FEWEST", fewest)
+    backend, pictures = Colour(), [plain(number % 3) for number in range(60)]
+    _, table = evaluated(tmp_path, monkeypatch, backend, [0, 1, 2] * 20, images=pictures).elements
+    assert table.caption == f"{images} images{'' if images == 60 else ' (of 60, to save time)'}, colour fp32 on cpu"
+    assert images * 7 <= sum(backend.seen) < images * 7 + 5
+
+
+def test_one_progress_bar_covers_all_variants(tmp_path, monkeypatch, capsys):
+    evaluated(tmp_path, monkeypatch, Colour(), [0, 1, 2] * 4, answers=np.array([[0, 1, 2]] * 12))
+    bars = capsys.readouterr().err
+    assert bars.count("accuracy on colour: 100%") == 1
+    assert "84/84" in bars
+
+
 def test_only_the_batch_size_that_was_compared_is_used(tmp_path, monkeypatch):
-    sizes = []
-    monkeypatch.setattr(Colour, "__call__", lambda self, batch: sizes.append(len(batch)) or np.zeros((len(batch), 3), np.float32))
-    evaluated(tmp_path, monkeypatch, Colour(), [0] * 12)
-    assert set(sizes) == {5}
+    backend = Colour()
+    evaluated(tmp_path, monkeypatch, backend, [0] * 12)
+    assert set(backend.seen) == {5}

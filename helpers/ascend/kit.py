@@ -29,6 +29,8 @@ def write(kit: Path, run_folder: Path, data: Data, model: Model, settings: Conve
     """
     if model.refusal():
         raise UserError(f"no kit was written: the ONNX file is refused, since {model.refusal()}.")
+    if data.streamed:
+        raise UserError("a kit needs every image prepared, and this run keeps a sample: run it with store: all.")
     check_folder(kit)
     tensors, onnx = Tensors.of(run_folder, data), model.stage("onnx")
     if settings.atc.aipp:

@@ -56,7 +56,7 @@ class Backend(backends.Backend):
     def __init__(self, folder: Path, model: Model, target: Target):
         stage = model.stage("onnx")
         self.precision, self.threads = stage.precision, backends.thread_count(target)
-        self.options = target.provider_options
+        self.options = _split(target.provider_options)[1]  # settings of the session do not change answers
         self._session = session(folder / stage.file, target)
         self.provider, self._built = self._session.get_providers()[0], set()
         self.device = backends.cpu_device() if self.provider == CPU else self.provider
@@ -95,8 +95,11 @@ def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = backends.thread_count(target)
     options.log_severity_level = 4  # errors are raised; printed as well, they are noise
     options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads must not slow a live baseline
+    settings, provider_options = _split(target.provider_options)
+    for name, value in settings.items():
+        options.add_session_config_entry(name, str(value))
     try:
-        loaded = onnxruntime.InferenceSession(file, options, _providers(provider, target.provider_options))
+        loaded = onnxruntime.InferenceSession(file, options, _providers(provider, provider_options))
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = first_line(error).rstrip(".")
         raise UserError(f"ONNX Runtime can't load {file.name} with {provider}: {reason}.") from error
@@ -105,6 +108,12 @@ def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
         raise UserError(f"{provider} was asked for but {loaded.get_providers()[0]} runs: {lacks}.")
     loaded.disable_fallback()  # else a call that fails is silently run on the CPU
     return loaded
+
+
+def _split(options: Mapping[str, object]) -> tuple[dict, dict]:
+    """Return the options that are settings of the session, called session.<...>, and those of the provider."""
+    settings = {name: value for name, value in options.items() if name.startswith("session.")}
+    return settings, {name: value for name, value in options.items() if name not in settings}
 
 
 def _provider(target: Target) -> str:

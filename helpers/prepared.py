@@ -1,0 +1,89 @@
+"""Images that are ready, and what is to be said of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from helpers import dataset, files, formats
+from helpers.dataset import Manifest
+from helpers.elements import Gallery, Group, Sentence, Table
+from helpers.records import Rejected, Remark, Throughput
+from helpers.store import STORE
+
+MANIFEST = "manifest.csv"
+SHOWN = 20  # images listed by name in the notebook; the record has all
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Images that are ready: which, those left out, what is to be known of them, how fast it went, and where they are."""
+
+    folder: Path
+    images: int
+    sampled: bool  # the store has some of the images only, and so have rejects, remarks and duplicates
+    stored: Manifest  # the rows of the store
+    rejected: list[Rejected]
+    remarks: list[Remark]
+    duplicates: list[list[str]]  # names of images with the same bytes
+    decoder: str
+    throughput: Throughput
+
+    def in_words(self) -> Group:
+        """Return what was made, and the images that were left out or need a word."""
+        size = (self.folder / STORE).stat().st_size / 1e6
+        rate = f"prepared at {self.throughput.images_per_second:.0f} images per second, {size:.1f} MB, by {self.decoder}"
+        count = len(self.stored.names)
+        later = (
+            f"; 3_accuracy prepares all {self.images:,} while it evaluates them, and says what is odd of the others" if self.sampled else ""
+        )
+        twice = sum(len(names) - 1 for names in self.duplicates)
+        first = " and ".join(self.duplicates[0][:2]) if twice else ""
+        return Group(
+            [
+                Sentence(f"{formats.counted(count, 'image')} {rate}{later}."),
+                Sentence(f"{formats.counted(twice, 'image')} the same, byte by byte, as another: {first} first.", "warning")
+                if twice
+                else None,
+                listed("left out", [[entry.name, entry.reason] for entry in self.rejected]),
+                listed("to be known", [[entry.name, entry.text] for entry in self.remarks]),
+            ]
+        )
+
+    def gallery(self, class_names: list[str], count: int = 10) -> Gallery:
+        """Return the first image of each of the first classes as the model sees it."""
+        labels = self.stored.labels
+        chosen = np.sort(np.unique(labels, return_index=True)[1])[:count]
+        if len(chosen) < count:  # few classes, or none
+            chosen = np.union1d(chosen, np.arange(min(count, len(labels))))[:count]
+        texts = [caption(self.stored.names[index], int(labels[index]), class_names) for index in chosen]
+        return Gallery(np.load(self.folder / STORE, mmap_mode="r")[chosen], texts, "Resized and cropped; not yet normalised.")
+
+    def body(self) -> dict:
+        """Return what data.json says of the prepared images."""
+        return {
+            "images": self.images,
+            "streamed": self.sampled,
+            "manifest": f"artefacts/{MANIFEST}",
+            "manifest_sha256": files.sha256(self.folder / MANIFEST),
+            "tensors": f"artefacts/{STORE}",
+            "tensors_sha256": files.sha256(self.folder / STORE),
+            "rejected": self.rejected,
+            "remarks": self.remarks,
+            "duplicates": self.duplicates,
+            "decoder": self.decoder,
+            "throughput": self.throughput,
+        }
+
+
+def caption(name: str, label: int, class_names: list[str]) -> str:
+    """Return what stands under an image: label and name of its class; its own name where it has no label."""
+    if label == dataset.NO_LABEL:
+        return name
+    return f"{label} {class_names[label]}" if class_names else f"class {label}"
+
+
+def listed(title: str, rows: list[list[str]]) -> Table | None:
+    """Return the first images of a list with their reasons, None for an empty one."""
+    more = f"{len(rows) - SHOWN} more are in data.json." if len(rows) > SHOWN else ""
+    return Table([title, "reason"], rows[:SHOWN], more) if rows else None
