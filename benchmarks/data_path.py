@@ -218,7 +218,7 @@ def nearest(costs: dict[Shape, float], share: float) -> Shape:
 
 
 def at_once(run: Path, data: records.Data, name: str, shape: Shape, pool: Pool) -> dict:
-    """Return one network's ratio, threads chosen as in 3_accuracy; not judged where the machine is busy or the cost not as intended.
+    """Return one network's ratio, threads chosen as in 3_accuracy; too low, it is not judged where the machine is busy or the cost not as intended.
 
     Opening the images and the model is on neither side.
     """
@@ -412,11 +412,11 @@ def middle(seconds: np.ndarray, first: int, second: int) -> float:
 
 
 def said(what: str, value: float, least: Limit = None, most: Limit = None, aim: Limit = None, doubt: str = "", **more: object) -> dict:
-    """Print one figure beside its limits and return it; with a doubt it is not judged."""
-    met = None if doubt else (least is None or value >= least) and (most is None or value <= most)
+    """Print one figure beside its limits and return it; one outside them for which there is another reason is not judged."""
+    met = (least is None or value >= least) and (most is None or value <= most) or (None if doubt else False)
     named = (("at least", least), ("at most", most), ("aim", aim))
     limits = ", ".join(f"{name} {limit:,g}" for name, limit in named if limit is not None)
-    verdict = f"not judged, {doubt}" if doubt else "met" if met else "NOT MET"
+    verdict = {True: "met", False: "NOT MET", None: f"not judged, {doubt}"}[met]
     print(f"{what:75} {value:10,.3f}  ({limits}): {verdict}", flush=True)
     return {"what": what, "value": value, "least": least, "most": most, "aim": aim, "met": met, **more}
 
