@@ -218,9 +218,10 @@ def nearest(costs: dict[Shape, float], share: float) -> Shape:
 
 
 def at_once(run: Path, data: records.Data, name: str, shape: Shape, pool: Pool) -> dict:
-    """Return one network's ratio, threads chosen as in 3_accuracy; too low, it is not judged where the machine is busy or the cost not as intended.
+    """Return one network's ratio, threads chosen as in 3_accuracy.
 
-    Opening the images and the model is on neither side.
+    Too low, it is not judged where the machine is busy or the network's cost not as intended. Opening the
+    images and the model is on neither side.
     """
     model = networks.write(run / "network.onnx", *shape)
     target, stream = shared_out(run, data, model, STREAMED)
@@ -413,7 +414,8 @@ def middle(seconds: np.ndarray, first: int, second: int) -> float:
 
 def said(what: str, value: float, least: Limit = None, most: Limit = None, aim: Limit = None, doubt: str = "", **more: object) -> dict:
     """Print one figure beside its limits and return it; one outside them for which there is another reason is not judged."""
-    met = (least is None or value >= least) and (most is None or value <= most) or (None if doubt else False)
+    within = (least is None or value >= least) and (most is None or value <= most)
+    met = within or (None if doubt else False)
     named = (("at least", least), ("at most", most), ("aim", aim))
     limits = ", ".join(f"{name} {limit:,g}" for name, limit in named if limit is not None)
     verdict = {True: "met", False: "NOT MET", None: f"not judged, {doubt}"}[met]
