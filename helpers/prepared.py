@@ -32,7 +32,7 @@ class Prepared:
     def in_words(self) -> Group:
         """Return what was made, and the images that were left out or need a word."""
         size = (self.folder / STORE).stat().st_size / 1e6
-        rate = f"prepared at {self.throughput.images_per_second:.0f} images per second, {size:.1f} MB, by {self.decoder}"
+        rate = f"prepared at {self.throughput.images_per_second:,.0f} images per second, {size:,.1f} MB; decoded and resized {self.decoder}"
         count = len(self.stored.names)
         later = (
             f"; 3_accuracy prepares all {self.images:,} while it evaluates them, and says what is odd of the others" if self.sampled else ""

@@ -63,7 +63,7 @@ def opening(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group
     refusal = model.refusal()
     return Group(
         [
-            Sentence(f"{model.name} with {data.images} images, {candidate.backend} on {candidate.device}."),
+            Sentence(f"{model.name} with {formats.counted(data.images, 'image')}, {candidate.backend} on {candidate.device}."),
             banner(model, accuracy, sweep),
             Sentence(f"Not measured by this run, but replayed from {candidate.recorded}.", "warning") if candidate.recorded else None,
             Sentence("No verdict." if worst == "NONE" else f"{worst}: {', '.join(said)}.", worst),

@@ -127,7 +127,7 @@ def said_first(tmp_path, **changes):
 
 
 def test_a_report_says_first_of_what_it_is(tmp_path):
-    assert said_first(tmp_path) == ["m with 1 images, b on cpu.", "PASS: accuracy PASS, speed PASS.", "Accurate.", "Fast."]
+    assert said_first(tmp_path) == ["m with 1 image, b on cpu.", "PASS: accuracy PASS, speed PASS.", "Accurate.", "Fast."]
 
 
 def test_a_replay_says_so_before_its_verdict(tmp_path):
