@@ -79,7 +79,7 @@ def comparisons(step: Step, found: list[Result]) -> list[Comparison]:
         return []
     images = [_right(step.folder / result.scores_file) for result in evaluated]
     return [
-        paired.compare(found[0].stage, other.stage, *_on_shared(images[0], right))
+        paired.compare(found[0].stage, other.stage, *_on_shared(images[0], right), step.settings.paired_margin_points)
         for other, right in zip(evaluated[1:], images[1:], strict=True)
     ]
 

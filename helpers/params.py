@@ -206,6 +206,7 @@ class Accuracy(Target):
     batch_size: BatchSize = 64
     reference: Annotated[Reference | None, BeforeValidator(lambda value: value or None)] = None
     margin_points: Annotated[float, Field(gt=0)] = 0.5
+    paired_margin_points: Annotated[float, Field(gt=0)] = 0.5
 
 
 class BatchSweep(Target, Compared):

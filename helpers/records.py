@@ -234,6 +234,8 @@ class Comparison(Body):
     p_value: float
     difference_interval_pct: Interval
     verdict: Literal["EQUIVALENT", "WORSE", "BETTER", "INCONCLUSIVE"]
+    margin_points: float
+    images_to_decide: int | None  # about so many, where the verdict is INCONCLUSIVE
 
 
 class Accuracy(Record):

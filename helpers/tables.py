@@ -1,6 +1,6 @@
 """The tables of notebooks and report: the numbers behind every chart and sentence."""
 
-from helpers import formats, noise, paired, prepared
+from helpers import formats, noise, prepared
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Check, Ratio, Region, Result, Row, Series, Stage, Sweep
 
@@ -160,14 +160,17 @@ def _comparisons(record: Accuracy) -> Table | None:
             f"{one.p_value:.2g}",
             formats.span(one.difference_interval_pct, 2),
             one.verdict,
+            f"{one.images_to_decide:,}" if one.images_to_decide else None,
         ]
         for one in record.comparisons
     ]
-    headers = ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"]
+    sides = ["both right", "only the candidate", "only this", "both wrong"]
+    headers = ["configuration", *sides, "p", "difference, points", "verdict", "images to decide"]
+    margins = " and ".join(sorted({f"{one.margin_points:g}" for one in record.comparisons}))
     caption = (
         "Against the candidate on the same images. Difference: the configuration's top-1 less the candidate's, 95 % interval. p: McNemar's "
-        f"exact test. EQUIVALENT: within {paired.MARGIN_POINTS:g} points by two one-sided tests at 5 %; else WORSE or BETTER "
-        "at p below 0.05; else INCONCLUSIVE"
+        f"exact test. EQUIVALENT: within {margins} points by two one-sided tests at 5 %; else WORSE or BETTER "
+        "at p below 0.05; else INCONCLUSIVE, and about so many images would decide it"
     )
     return Table(headers, rows, caption)
 

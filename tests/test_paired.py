@@ -84,3 +84,25 @@ def test_one_image_tells_nothing():
 
 def test_no_image_tells_nothing():
     assert (compare(0, 0, 0).verdict, compare(0, 0, 0).p_value) == ("INCONCLUSIVE", 1.0)
+
+
+@pytest.mark.parametrize("counts", [(9000, 190, 160, 650), (900, 25, 13, 62), (90, 0, 0, 10), (2000, 30, 25, 200), (100, 3, 1, 20)])
+@pytest.mark.parametrize("margin", [0.2, 0.5])
+def test_so_many_more_images_of_the_kind_decide(counts, margin):
+    found = compare(*counts, margin=margin)
+    assert found.verdict == "INCONCLUSIVE"
+    images = sum(counts)
+    enough, too_few = (tuple(round(count * found.images_to_decide * factor / images) for count in counts) for factor in (1.2, 0.8))
+    assert compare(*enough, margin=margin).verdict != "INCONCLUSIVE"
+    assert compare(*too_few, margin=margin).verdict == "INCONCLUSIVE" or counts[1] == 0  # without differences half an image is most of it
+
+
+def test_what_is_decided_needs_no_more_images():
+    assert compare(9000, 150, 130, 720).images_to_decide is None
+    assert compare(9000, 150, 130, 720).margin_points == 0.5
+
+
+def test_a_difference_that_is_the_margin_itself_takes_for_ever_to_be_called_equivalent():
+    """5 points of difference at a margin of 5: only the exact test can decide, at (1.96 x 0.43 / 0.05) squared images or so."""
+    found = compare(60, 12, 7, 21, margin=5)
+    assert found.images_to_decide == pytest.approx((1.959964 * 0.4395 / (5 / 102)) ** 2, rel=0.02)

@@ -251,8 +251,8 @@ def test_without_a_baseline_the_noise_is_the_rows_own():
 def test_options_stand_below_the_accuracy_compared_image_by_image():
     candidate, option = result(9, 10), result(8, 10).model_copy(update={"stage": "option_1", "backend": "openvino int8"})
     counts = {"both_right": 7, "only_a": 2, "only_b": 1, "both_wrong": 0}
-    judged = {"p_value": 0.0471, "difference_interval_pct": (-2.5005, -0.094), "verdict": "WORSE"}
-    compared = Comparison(a="candidate", b="option_1", **counts, **judged)
+    judged = {"p_value": 0.0471, "difference_interval_pct": (-2.5005, -0.094), "margin_points": 0.7}
+    compared = Comparison(a="candidate", b="option_1", **counts, **judged, verdict="INCONCLUSIVE", images_to_decide=31234)
 
     class Record:
         results, reference, comparisons, params = (
@@ -265,10 +265,20 @@ def test_options_stand_below_the_accuracy_compared_image_by_image():
     shown = tables.accuracy(Record)
     assert [row[0] for row in cells(shown)[1:3]] == ["b", "option 1: openvino int8"]
     assert table(shown, "Against the candidate on the same images. Difference: the configuration") == [
-        ["configuration", "both right", "only the candidate", "only this", "both wrong", "p", "difference, points", "verdict"],
-        ["option 1: openvino int8", "7", "2", "1", "0", "0.047", "-2.50 to -0.09", "WORSE"],
+        [
+            "configuration",
+            "both right",
+            "only the candidate",
+            "only this",
+            "both wrong",
+            "p",
+            "difference, points",
+            "verdict",
+            "images to decide",
+        ],
+        ["option 1: openvino int8", "7", "2", "1", "0", "0.047", "-2.50 to -0.09", "INCONCLUSIVE", "31,234"],
     ]
-    assert "EQUIVALENT: within 0.5 points by two one-sided tests" in shown._repr_html_()
+    assert "EQUIVALENT: within 0.7 points by two one-sided tests" in shown._repr_html_()
 
 
 def test_without_options_there_is_no_comparison():
