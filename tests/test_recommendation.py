@@ -15,8 +15,9 @@ def line(role, fps, precision="fp32", backend="b", name=None, kind="measured"):
 
 
 def compared(option, verdict, interval=(-0.25, 0.125)):
-    known = {"both_right": 9, "only_a": 1, "only_b": 1, "both_wrong": 1, "p_value": 1.0}
-    return Comparison(a="candidate", b=option, difference_interval_pct=interval, verdict=verdict, margin_points=0.5, images_to_decide=None, **known)
+    counts = {"both_right": 9, "only_a": 1, "only_b": 1, "both_wrong": 1}
+    known = {"p_value": 1.0, "margin_points": 0.5, "images_to_decide": None}
+    return Comparison(a="candidate", b=option, difference_interval_pct=interval, verdict=verdict, **counts, **known)
 
 
 def answered(*lines):
