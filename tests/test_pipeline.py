@@ -45,9 +45,17 @@ def test_an_error_comes_in_its_place_and_the_rest_is_not_begun():
 
 
 def test_when_it_is_closed_what_waits_is_dropped():
-    go, done = threading.Event(), []
-    made = in_order(lambda item: item if item == 0 else (go.wait(30), done.append(item)), range(100), workers=1)
+    begun, go, done = threading.Event(), threading.Event(), []
+
+    def wait(item):
+        if item > 0:
+            begun.set()
+            go.wait(30)
+            done.append(item)
+
+    made = in_order(wait, range(100), workers=1)
     next(made)
+    assert begun.wait(30)
     threading.Timer(0.05, go.set).start()
     made.close()
     assert done == [1]

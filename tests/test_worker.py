@@ -25,8 +25,8 @@ def hired(tmp_path):
     one.close()
 
 
-def its_process():
-    return psutil.Process().children()[-1]
+def its_process(hired):
+    return psutil.Process(hired._process)
 
 
 def test_a_worker_measures_in_a_process_of_its_own(hired):
@@ -50,7 +50,7 @@ def test_what_the_bench_raises_is_said_in_one_line(hired):
 
 
 def test_a_worker_that_dies_says_so_and_can_be_closed(hired):
-    its_process().kill()
+    its_process(hired).kill()
     with pytest.raises(Failed, match="its process died, most often for want of memory"):
         hired.begin(4, 0.05, 0.01)
     assert not hired.alive
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_says_so_and_can_be_closed(hired):
 
 def test_a_worker_whose_device_hung_says_where(hired, tmp_path):
     (tmp_path / "artefacts" / "ascend_hang_1.log").write_text("in _execute")
-    its_process().kill()
+    its_process(hired).kill()
     with pytest.raises(Failed, match=r"the device did not answer in time .* artefacts/ascend_hang_1.log"):
         hired.begin(4, 0.05, 0.01)
 
@@ -92,12 +92,12 @@ def test_a_first_call_that_fails_leaves_the_measurement_to_say_so(tmp_path, monk
 
 
 def test_an_interrupt_is_the_parents_to_handle(hired):
-    os.kill(its_process().pid, signal.SIGINT)
+    os.kill(its_process(hired).pid, signal.SIGINT)
     assert hired.begin(4, 0.05, 0.01).calls_per_block >= 1
 
 
 def test_a_closed_worker_is_gone_fails_and_can_be_closed_again(hired):
-    process = its_process()
+    process = its_process(hired)
     hired.close()
     assert not process.is_running()
     with pytest.raises(Failed, match="^its process has ended$"):
@@ -107,7 +107,7 @@ def test_a_closed_worker_is_gone_fails_and_can_be_closed_again(hired):
 
 
 def test_a_killed_worker_does_not_wait_for_its_call(hired):
-    process = its_process()
+    process = its_process(hired)
     hired.kill()
     assert not process.is_running()
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
-import psutil
 
 from helpers import worker
 from helpers.backends import Backend
@@ -87,5 +86,5 @@ def hire(folder: Path) -> Worker:
 
 if __name__ == "__main__":
     hired = hire(Path(sys.argv[1]))
-    print(psutil.Process().children()[-1].pid, flush=True)
+    print(hired._process, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
