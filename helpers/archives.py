@@ -159,7 +159,7 @@ def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _from_zip(archive: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
     opened = zipfile.ZipFile(archive)  # closed when the last function is gone; it takes turns by itself where two threads read
     members = {_plain_name(member.filename): member for member in opened.infolist()}
-    yield from ((name, partial(_read_member, opened, members[name])) for name in names)
+    yield from ((name, partial(_read_member, opened, members[name])) for name in names if name in members)
 
 
 def _from_tar(archive: Path, wanted: set[str], plain: bool) -> Iterator[tuple[str, Read]]:

@@ -174,6 +174,16 @@ def test_an_archive_that_lost_its_last_image_is_told(image_folder, tmp_path, mon
         run(tmp_path / "run", image_folder)
 
 
+@pytest.mark.parametrize("name", ["images.tar", "images.tar.gz", "images.zip"])
+def test_an_archive_that_was_replaced_after_it_was_listed_is_told(image_folder, tmp_path, name):
+    source = pack(image_folder, tmp_path / name)
+    names = archives.listing(source).names
+    (image_folder / "image_05.JPEG").unlink()
+    pack(image_folder, source)
+    with pytest.raises(UserError, match=r"where val/image_05.JPEG was, there is val/image_04.JPEG"):
+        list(prepare.chunks(source, names, 0, 4))
+
+
 def test_refused_entries_and_broken_images_count_together(image_folder, tmp_path):
     (image_folder / "image_07.JPEG").write_bytes(b"")
     (image_folder / "nowhere.png").symlink_to("gone.png")
