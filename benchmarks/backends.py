@@ -124,7 +124,7 @@ def compare_answers(chosen: list[Configuration], exports: dict[str, Path]) -> di
             judged = parity.judge(names, parity.IMAGES, expected, [(np.arange(parity.IMAGES), answers)], least)
             found[one.name] = {"agrees": judged.passed, "cosine_min": judged.cosine_min, "max_abs_diff": judged.max_abs_diff}
             if not model.random_weights and data.labels_source:
-                own = accuracy.evaluate(backend, tensors, 100)[1][:, 0] == labels
+                own = accuracy.evaluate(backend, tensors, labels, 100).right
                 right = own if right is None else right
                 compared = paired.compare("PyTorch", one.name, right, own, MARGIN_POINTS)
                 found[one.name] |= {

@@ -288,7 +288,7 @@ def shared_out(run: Path, data: records.Data, model: records.Model, batch_size: 
 def evaluated(backend: backends.Backend, images: Tensors | Stream, batch_size: int) -> None:
     """Evaluate, and leave the bar that shows how far it is out of what is printed."""
     with contextlib.redirect_stderr(io.StringIO()):
-        accuracy.evaluate(backend, images, batch_size)
+        accuracy.evaluate(backend, images, np.zeros(len(images), np.int32), batch_size)
 
 
 def same_memory(folder: Path, encoded: list[bytes]) -> list[dict]:

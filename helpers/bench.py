@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from helpers import accuracy, memory, timing
+from helpers import memory, metrics, scores, timing
 from helpers.backends import Backend, Sampler
 from helpers.records import Telemetry, WarmUp
 from helpers.tensors import Tensors
@@ -133,7 +133,7 @@ class Bench:
     def _call(self) -> Times | None:
         answers = self.backend(next(self._batches))
         if self._host:
-            accuracy.top_k(answers)
+            metrics.top_k(answers, scores.TOP)
         return self.backend.times
 
     def _assembled(self, batch: int) -> Iterator[np.ndarray]:

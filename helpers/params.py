@@ -207,6 +207,16 @@ class Accuracy(Target):
     reference: Annotated[Reference | None, BeforeValidator(lambda value: value or None)] = None
     margin_points: Annotated[float, Field(gt=0)] = 0.5
     paired_margin_points: Annotated[float, Field(gt=0)] = 0.5
+    compare_with: list[Text] = []
+    label_sets: dict[str, str] = {}
+    keep_logits: bool = False
+
+    def files(self) -> list[Path]:
+        runs = {other: sources.run_folder(other) for other in self.compare_with}
+        records = [folder / name for folder in runs.values() if folder for name in ("data.json", "accuracy.json")]
+        layers = [sources.existing("compare_with", other) for other, folder in runs.items() if not folder]
+        labels = [sources.existing(f"label_sets.{name}", file) for name, file in self.label_sets.items()]
+        return Target.files(self) + records + layers + labels
 
 
 class BatchSweep(Target, Compared):

@@ -49,7 +49,7 @@ def _doubt(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -> st
     unknown = _unknown(accuracy)
     if result is accuracy.results[0]:
         return f"its accuracy {unknown}" if unknown else ""
-    compared = next(one for one in accuracy.comparisons if one.b == result.stage)
+    compared = next(one for one in accuracy.against_candidate() if one.b == result.stage)
     points = formats.span(compared.difference_interval_pct, 2)
     if compared.verdict == "WORSE":
         return f"its top-1 is lower than the candidate's on the same images ({points} points)"
@@ -64,7 +64,7 @@ def _unknown(accuracy: Accuracy) -> str:
     Of reduced precision it is one when it passed against the reference, or is as good as that of fp32 on the same images.
     """
     exact = {result.stage for result in accuracy.results if result.precision == "fp32"}
-    same_as_exact = any(one.b in exact and one.verdict in ("EQUIVALENT", "WORSE") for one in accuracy.comparisons)
+    same_as_exact = any(one.b in exact and one.verdict in ("EQUIVALENT", "WORSE") for one in accuracy.against_candidate())
     if "candidate" in exact or same_as_exact or accuracy.verdict == "PASS":
         return ""
     return {
@@ -81,7 +81,7 @@ def _agreement(series: Series, model: Model, accuracy: Accuracy, sweep: Sweep) -
     if model.random_weights:
         return "its answers point the same way (cosine), but with random weights nothing is known of its accuracy"
     result = _evaluated(series, accuracy, sweep)
-    compared = next((one for one in accuracy.comparisons if one.b == result.stage), None)
+    compared = next((one for one in accuracy.against_candidate() if one.b == result.stage), None)
     if compared:
         span = formats.span(compared.difference_interval_pct, 2)
         return f"its top-1 less the candidate's, on the same images, is {span} points (95 %)"

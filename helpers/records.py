@@ -72,6 +72,14 @@ class Remark(Body):
     text: str
 
 
+class Seen(Body):
+    """What one image was made into: sha256 of its bytes after resize and crop, and of the tensor that the model receives."""
+
+    name: FileName
+    pixels: str
+    tensor: str
+
+
 class Throughput(Body):
     images_per_second: float
     seconds: float
@@ -112,6 +120,7 @@ class Data(Record):
     rejected: list[Rejected]
     remarks: list[Remark]  # on images that are used
     duplicates: list[list[FileName]]  # images that are the same bytes
+    seen: list[Seen] = []  # the first images, so that two runs can be shown to have seen the same pixels
     throughput: Throughput
     what_if: str | None = None  # some images prepared otherwise; 3_accuracy does without where they are not at hand
     what_if_sha256: str | None = None
@@ -197,6 +206,16 @@ class Model(Record):
         return f"{candidate} was not compared at batch {', '.join(unknown)}: run 2_convert with the same parameters" if unknown else None
 
 
+class LabelSet(Body):
+    """Top-1 by other labels, of which an image may have several or none."""
+
+    name: str
+    file: str
+    images: int  # that have a label in it
+    top1_pct: float
+    top1_interval_pct: Interval
+
+
 class Result(Body):
     stage: str
     backend: str
@@ -212,6 +231,8 @@ class Result(Body):
     seconds: float
     images: int = 0  # how many it answered: recorded results may lack some
     simulated: bool = False  # answered by a simulator of the device
+    imported: str = ""  # the run that it was evaluated in, where it was another
+    label_sets: list[LabelSet] = []
     remarks: list[str] = []  # what must be known of how the answers were recorded
     streamed: str = ""  # how fast images were prepared and evaluated at once, where they were
     rejected: list[Rejected] = []  # of a streamed run: images that can't be read
@@ -249,9 +270,17 @@ class Accuracy(Record):
     comparisons: list[Comparison]
     verdict: Verdict
     sentence: str
+    diagnosis: list[str] = []  # what is wrong, where it shows; empty when nothing is
+    flips_file: str | None = None  # pictures of images on which two stages differ
+    flips_sha256: str | None = None
 
     def artefacts(self) -> dict[str, str]:
-        return {result.scores_file: result.scores_sha256 for result in self.results if result.scores_file}
+        kept = {result.scores_file: result.scores_sha256 for result in self.results if result.scores_file}
+        return kept | ({self.flips_file: self.flips_sha256} if self.flips_file else {})
+
+    def against_candidate(self) -> list[Comparison]:
+        """Return the comparisons with the candidate."""
+        return [one for one in self.comparisons if one.a == self.results[0].stage]
 
 
 class Latency(Body):

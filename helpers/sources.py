@@ -21,6 +21,12 @@ def existing(name: str, value: str) -> Path:
     return path
 
 
+def run_folder(value: str) -> Path | None:
+    """Return the folder of a run that has an accuracy, by its name below reports/ or its path; None where there is none."""
+    folders = (ROOT / "reports" / value, ROOT / value)
+    return next((folder for folder in folders if (folder / "accuracy.json").is_file()), None)
+
+
 def model_file(model: str) -> Path:
     """Return the file of an ONNX model or of an mmcls config, given by path or by a name that mmcls ships."""
     if model.endswith((".onnx", ".py")):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from helpers import accuracy, archives, backends, dataset, files, formats, paired, preprocess
+from helpers import accuracy, archives, backends, dataset, files, formats, paired, preprocess, scores
 from helpers.backends import Backend
 from helpers.dataset import Manifest
 from helpers.elements import Gallery, Group, Sentence, Table
@@ -156,8 +156,8 @@ def _spread(total: int, count: int) -> np.ndarray:
 def _answers(folder: Path, data: Data, candidate: Result) -> dict[str, tuple[int, int]]:
     """Return name of each image that the accuracy covers -> its label and the class that was answered."""
     names = dataset.load(folder / data.manifest).names
-    with np.load(folder / candidate.scores_file, allow_pickle=False) as scores:
-        columns = scores["image"].tolist(), scores["label"].tolist(), scores["top5"][:, 0].tolist()
+    kept = scores.load(folder / candidate.scores_file)
+    columns = kept.image.tolist(), kept.label.tolist(), kept.answer.tolist()
     return {names[place]: (label, answer) for place, label, answer in zip(*columns, strict=True)}
 
 
@@ -167,8 +167,8 @@ def _right(
     """Return words of each variant -> bool [M]: is the answer right; `chosen`: place among the pixels -> label and answer as prepared."""
     labels, answers = np.array(list(chosen.values()), np.int32).T
     stored = {key: pixels[key][list(chosen)] for key in {variant.stored for variant in ways}}
-    _, classes, _ = accuracy.evaluate(backend, _Ways([Tensors(stored[way.stored], way.how) for way in ways]), batch_size)
-    right = classes[:, 0].reshape(len(ways), -1) == labels
+    tensors = _Ways([Tensors(stored[way.stored], way.how) for way in ways])
+    right = accuracy.evaluate(backend, tensors, np.tile(labels, len(ways)), batch_size).right.reshape(len(ways), -1)
     return {AS_IS_WORDS: answers == labels, **dict(zip((way.words for way in ways), right, strict=True))}
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import accuracy, dataset, files
+from helpers import accuracy, dataset, files, metrics, reference_number
 from helpers.backends import Backend, Recorded
 from helpers.errors import UserError
 from helpers.records import ReferenceAccuracy, Result
@@ -44,27 +44,27 @@ class Answers(Backend):
 def test_the_last_partial_batch_is_counted_once():
     probabilities = np.random.default_rng(0).random((10, 6), np.float32)
     backend = Answers()
-    places, classes, _ = accuracy.evaluate(backend, Images(probabilities), 4)
-    assert places.tolist() == list(range(10))
+    found = accuracy.evaluate(backend, Images(probabilities), np.arange(10, dtype=np.int32), 4)
+    assert found.image.tolist() == found.label.tolist() == list(range(10))
     assert backend.batches == [4, 4, 4]  # filled up, since only that size was compared with the original
-    assert classes.shape == (10, 5)
-    np.testing.assert_array_equal(classes[:, 0], probabilities.argmax(axis=1))
+    assert found.top5.shape == (10, 5)
+    np.testing.assert_array_equal(found.answer, probabilities.argmax(axis=1))
 
 
 def test_of_equal_probabilities_the_lower_class_comes_first():
-    classes, probabilities = accuracy.top_k(np.array([[0.1, 0.4, 0.1, 0.4, 0.0]]), 3)
+    classes, probabilities = metrics.top_k(np.array([[0.1, 0.4, 0.1, 0.4, 0.0]]), 3)
     assert classes.tolist() == [[1, 3, 0]]
     np.testing.assert_allclose(probabilities, [[0.4, 0.4, 0.1]])
 
 
 def test_hits_are_cumulative():
     classes = np.array([[1, 0, 2], [0, 2, 1], [2, 1, 0], [1, 2, 0]])
-    assert accuracy.hits(classes, np.array([1, 1, 1, 1])).tolist() == [2, 3, 4]
+    assert metrics.hits(classes, np.array([1, 1, 1, 1])).tolist() == [2, 3, 4]
 
 
 def test_the_interval_is_wilsons():
     """Newcombe 1998, Statistics in Medicine 17, table I: 81 of 263 gives 0.2553 to 0.3662 by the score method."""
-    low, high = accuracy.interval_pct(81, 263)
+    low, high = metrics.interval_pct(81, 263)
     assert (round(low, 2), round(high, 2)) == (25.53, 36.62)
 
 
@@ -82,7 +82,7 @@ def test_the_guides_result_file_has_its_keys_and_texts(tmp_path):
 
 
 def result(right, images):
-    interval = accuracy.interval_pct(right, images)
+    interval = metrics.interval_pct(right, images)
     empty = {"scores_file": None, "scores_sha256": None, "reason": "", "seconds": 0.0, "top5_pct": None, "images": images}
     return Result(
         stage="candidate",
@@ -109,15 +109,15 @@ REFERENCE = ReferenceAccuracy(name="published", top1_pct=83.82, source="paper")
     ],
 )
 def test_a_reference_that_is_only_a_number_is_judged_by_the_interval(right, images, verdict):
-    given, sentence = accuracy.judge(result(right, images), REFERENCE, 0.5)
+    given, sentence = reference_number.judge(result(right, images), REFERENCE, 0.5)
     assert given == verdict
     assert f"{100 * right / images:.2f} %" in sentence
 
 
 def test_without_a_reference_or_a_number_there_is_no_verdict():
-    assert accuracy.judge(result(1, 2), None, 0.5)[0] == "NONE"
+    assert reference_number.judge(result(1, 2), None, 0.5)[0] == "NONE"
     unknown = result(1, 2).model_copy(update={"evaluated": False, "reason": "random weights"})
-    assert accuracy.judge(unknown, REFERENCE, 0.5) == ("NONE", "Accuracy was not evaluated: random weights.")
+    assert reference_number.judge(unknown, REFERENCE, 0.5) == ("NONE", "Accuracy was not evaluated: random weights.")
 
 
 # recorded answers
@@ -152,14 +152,14 @@ def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source
 
 
 def step_of(tmp_path, options=()):
-    settings = SimpleNamespace(batch_size=2, options=list(options), paired_margin_points=0.5)
+    settings = SimpleNamespace(batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False)
     return SimpleNamespace(folder=tmp_path, artefacts=tmp_path / "artefacts", settings=settings)
 
 
 def test_recorded_answers_are_held_against_the_labels_of_their_own_images(tmp_path, monkeypatch):
     found = evaluated(tmp_path, monkeypatch, Replayed({1: 4, 3: 2}))
     assert (found.top1_pct, found.images) == (100.0, 2)
-    assert found.top1_interval_pct == accuracy.interval_pct(2, 2)
+    assert found.top1_interval_pct == metrics.interval_pct(2, 2)
 
 
 def test_a_wrong_recorded_answer_counts_as_one(tmp_path, monkeypatch):
@@ -247,20 +247,20 @@ def test_a_device_that_computes_nothing_has_no_accuracy(tmp_path, monkeypatch):
 
 def test_what_a_simulator_answered_is_no_verdict():
     simulated = result(49000, 50000).model_copy(update={"simulated": True})
-    verdict, said = accuracy.judge(simulated, REFERENCE, 0.5)
+    verdict, said = reference_number.judge(simulated, REFERENCE, 0.5)
     assert verdict == "NONE"
     assert said.endswith("on d: a simulator answered, so this is no verdict.")
 
 
 @pytest.mark.parametrize(("margin", "said"), [(1.0, "less than 1 point below"), (0.5, "less than 0.5 points below")])
 def test_a_margin_of_one_is_one_point(margin, said):
-    assert said in accuracy.judge(result(49000, 50000), REFERENCE, margin)[1]
+    assert said in reference_number.judge(result(49000, 50000), REFERENCE, margin)[1]
 
 
 def test_values_that_are_not_finite_get_no_accuracy():
     answers = np.full((4, 6), np.nan, np.float32)
     with pytest.raises(UserError, match="answers fp32 on none gives values that are not finite"):
-        accuracy.evaluate(Answers(), Images(answers), 4)
+        accuracy.evaluate(Answers(), Images(answers), np.zeros(10, np.int32), 4)
 
 
 def test_the_guides_result_file_of_a_simulator_says_so(tmp_path):
@@ -325,11 +325,12 @@ def counts(comparison):
     return comparison.both_right, comparison.only_a, comparison.only_b, comparison.both_wrong
 
 
-def test_options_are_compared_with_the_candidate_image_by_image(tmp_path, monkeypatch):
+def test_every_two_stages_are_compared_image_by_image(tmp_path, monkeypatch):
     step, found = several(tmp_path, monkeypatch, Replayed(HALF), Replayed({0: 5, 1: 4, 2: 0, 3: 1}), Replayed(RIGHT))
-    first, second = accuracy.comparisons(step, found)
+    first, second, options = accuracy.comparisons(step, found)
     assert (first.a, first.b, counts(first)) == ("candidate", "option_1", (1, 1, 1, 1))
     assert (second.a, second.b, counts(second)) == ("candidate", "option_2", (2, 0, 2, 0))
+    assert (options.a, options.b, counts(options)) == ("option_1", "option_2", (2, 0, 2, 0))
 
 
 def test_only_images_that_both_answered_are_compared(tmp_path, monkeypatch):
@@ -343,7 +344,7 @@ def test_what_was_not_evaluated_is_not_compared(tmp_path, monkeypatch):
     assert [one.b for one in accuracy.comparisons(step, found)] == ["option_2"]
 
 
-def test_without_an_evaluated_candidate_nothing_is_compared(tmp_path, monkeypatch):
+def test_without_an_evaluated_candidate_the_others_are_compared(tmp_path, monkeypatch):
     step, found = several(tmp_path, monkeypatch, Replayed({}), Replayed(RIGHT), Replayed(HALF))
-    assert accuracy.comparisons(step, found) == []
+    assert [(one.a, one.b) for one in accuracy.comparisons(step, found)] == [("option_1", "option_2")]
     assert accuracy.comparisons(step, []) == []

@@ -29,7 +29,7 @@ def answered(*lines):
 
 
 def recommended(*lines, comparisons=(), verdict="PASS", results=None, random_weights=False):
-    accuracy = Stand(results=results or answered(*lines), comparisons=comparisons, verdict=verdict)
+    accuracy = Stand(results=results or answered(*lines), against_candidate=lambda: comparisons, verdict=verdict)
     sweep = sweep_of().model_copy(update={"series": list(lines)})
     found = recommendation.in_words(model_of(random_weights=random_weights), accuracy, sweep)
     return found and found.text

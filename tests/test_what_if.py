@@ -11,6 +11,7 @@ from helpers import accuracy, dataset, files, preprocess, what_if
 from helpers.backends import Backend, Recorded
 from helpers.elements import Sentence
 from helpers.preprocess import Preprocess
+from helpers.scores import Scores
 from helpers.tensors import Tensors
 from tests.conftest import png
 
@@ -241,7 +242,7 @@ def keep_scores(path, answers, prepared, manifest):
     """Write what the accuracy keeps, the last image first; `answers` int32 [M, k] to the images as prepared."""
     image = np.array([place for place, name in enumerate(manifest.names) if name in prepared.images.names], np.int32)[::-1]
     rows = [prepared.images.names.index(manifest.names[place]) for place in image]
-    np.savez(path, image=image, label=manifest.labels[image], top5=answers[rows])
+    Scores(image, manifest.labels[image], answers[rows], np.zeros(answers[rows].shape, np.float32)).save(path)
 
 
 def evaluated(tmp_path, monkeypatch, backend, labels, candidate=EVALUATED, names=None, images=None, answers=None, **data):
@@ -251,7 +252,8 @@ def evaluated(tmp_path, monkeypatch, backend, labels, candidate=EVALUATED, names
     manifest = dataset.Manifest(names or prepared.images.names, np.array(labels, np.int32))
     manifest.save(tmp_path / "manifest.csv")
     if answers is None:
-        _, answers, _ = accuracy.evaluate(backend, Tensors(prepared.pixels["prepared"], backend.expects(GREY_MEAN)), 5)
+        tensors = Tensors(prepared.pixels["prepared"], backend.expects(GREY_MEAN))
+        answers = accuracy.evaluate(backend, tensors, prepared.images.labels, 5).top5
         backend.seen.clear()
     keep_scores(tmp_path / "scores.npz", answers, prepared, manifest)
     monkeypatch.setattr(what_if.backends, "load", lambda *_: backend)
