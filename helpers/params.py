@@ -100,6 +100,7 @@ class Reference(Settings):
     name: str
     top1_pct: Annotated[float, Field(gt=0, le=100)]
     source: str
+    images: Annotated[int | None, Field(gt=0)] = None  # that it is the share of
 
 
 class Target(Settings):

@@ -243,6 +243,7 @@ class ReferenceAccuracy(Body):
     name: str
     top1_pct: float
     source: str
+    images: int | None = None  # that it is the share of, where that is known
 
 
 class Comparison(Body):

@@ -29,6 +29,17 @@ def test_the_p_value_is_mcnemars_exact_one(only_a, only_b, p_value):
     assert compare(100, only_a, only_b).p_value == pytest.approx(p_value, rel=1e-12)
 
 
+def test_the_p_value_of_a_published_example():
+    """Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91 (2013), table 1, exact conditional test: 0.0703."""
+    assert round(compare(1, 1, 7, 12).p_value, 4) == 0.0703
+
+
+def test_the_interval_of_a_published_example():
+    """A. Agresti, Categorical Data Analysis, approval of a prime minister in two surveys: 794, 150, 86, 570; -0.06 to -0.02."""
+    assert tuple(round(end) for end in interval(794, 150, 86, 570)) == (-6, -2)
+    assert compare(794, 150, 86, 570).verdict == "WORSE"
+
+
 def test_images_on_which_both_agree_do_not_change_the_p_value():
     assert compare(0, 25, 12, 0).p_value == compare(5000, 25, 12, 400).p_value
 
