@@ -1,8 +1,10 @@
 """The tables of notebooks and report: the numbers behind every chart and sentence."""
 
-from helpers import formats, noise, prepared
+from helpers import formats, noise, prepared, reference_number
 from helpers.elements import Group, Sentence, Table
-from helpers.records import Accuracy, Check, Ratio, Region, Result, Row, Series, Stage, Sweep
+from helpers.records import Accuracy, Check, Comparison, Ratio, Region, Result, Row, Series, Stage, Sweep
+
+SIDES = ("both right", "only the candidate", "only this", "both wrong")
 
 
 def fps(sweep: Sweep) -> Group:
@@ -142,37 +144,39 @@ def accuracy(record: Accuracy) -> Group:
             prepared.listed("to be known", [[entry.name, entry.text] for entry in result.image_remarks]),
         )
     ]
-    return Group([table, *remarks, *streamed, _comparisons(record)])
+    return Group([table, reference_number.in_words(record), *remarks, *streamed, comparisons(record)])
 
 
-def _comparisons(record: Accuracy) -> Table | None:
-    """Return every other configuration against the candidate, image by image."""
-    if not record.comparisons:
-        return None
-    configurations = {result.stage: _configuration(result) for result in record.results}
-    rows = [
-        [
-            configurations[one.b],
-            one.both_right,
-            one.only_a,
-            one.only_b,
-            one.both_wrong,
-            f"{one.p_value:.2g}",
-            formats.span(one.difference_interval_pct, 2),
-            one.verdict,
-            f"{one.images_to_decide:,}" if one.images_to_decide else None,
-        ]
-        for one in record.comparisons
-    ]
-    sides = ["both right", "only the candidate", "only this", "both wrong"]
-    headers = ["configuration", *sides, "p", "difference, points", "verdict", "images to decide"]
-    margins = " and ".join(sorted({f"{one.margin_points:g}" for one in record.comparisons}))
+def comparisons(record: Accuracy) -> Group:
+    """Return every other configuration against the candidate, image by image, then every other pair."""
+    with_candidate = record.against_candidate()
+    others = [one for one in record.comparisons if one not in with_candidate]
+    headers = ["configuration", *SIDES, "p", "difference, points", "verdict", "images to decide"]
     caption = (
         "Against the candidate on the same images. Difference: the configuration's top-1 less the candidate's, 95 % interval. p: McNemar's "
-        f"exact test. EQUIVALENT: within {margins} points by two one-sided tests at 5 %; else WORSE or BETTER "
+        f"exact test. EQUIVALENT: within {_margins(record)} points by two one-sided tests at 5 %; else WORSE or BETTER "
         "at p below 0.05; else INCONCLUSIVE, and about so many images would decide it"
     )
-    return Table(headers, rows, caption)
+    pairs = ["first", "second", "difference, points", "p", "verdict"]
+    names = {result.stage: _configuration(result) for result in record.results}
+    rows = [[names[one.a], names[one.b], formats.span(one.difference_interval_pct, 2), f"{one.p_value:.2g}", one.verdict] for one in others]
+    return Group(
+        [
+            Table(headers, [[names[one.b], *_sides(one)] for one in with_candidate], caption) if with_candidate else None,
+            Table(pairs, rows, "Every other pair, the second against the first: nothing is corrected for their number") if rows else None,
+        ]
+    )
+
+
+def _sides(one: Comparison) -> list[object]:
+    """Return the cells of a comparison: its four counts, and what they amount to."""
+    decided = f"{one.images_to_decide:,}" if one.images_to_decide else None
+    counts = [one.both_right, one.only_a, one.only_b, one.both_wrong]
+    return [*counts, f"{one.p_value:.2g}", formats.span(one.difference_interval_pct, 2), one.verdict, decided]
+
+
+def _margins(record: Accuracy) -> str:
+    return " and ".join(sorted({f"{one.margin_points:g}" for one in record.comparisons}))
 
 
 def _configuration(result: Result) -> str:

@@ -1,7 +1,9 @@
+import importlib
+
 import numpy as np
 import pytest
 
-from helpers import paired
+from helpers import ROOT, paired
 
 
 def compare(both_right, only_a, only_b, both_wrong=0, margin=0.5):
@@ -117,3 +119,15 @@ def test_a_difference_that_is_the_margin_itself_takes_for_ever_to_be_called_equi
     """5 points of difference at a margin of 5: only the exact test can decide, at (1.96 x 0.43 / 0.05) squared images or so."""
     found = compare(60, 12, 7, 21, margin=5)
     assert found.images_to_decide == pytest.approx((1.959964 * 0.4395 / (5 / 102)) ** 2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("images", "differing_pct", "difference_points"),
+    [(10_000, 4.0, 0.0), (10_000, 4.0, -0.5), (50_000, 4.0, 0.5), (1_000, 4.0, 0.0)],
+)
+def test_verdicts_on_a_thousand_simulated_pairs_err_no_more_often_than_their_level(monkeypatch, images, differing_pct, difference_points):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    simulate = importlib.import_module("verdicts").simulate
+    found = simulate(np.random.default_rng(1), images, differing_pct, difference_points)
+    assert found["met"], found
+    assert found["verdicts_pct"]["INCONCLUSIVE"] < 99  # else it could not err
