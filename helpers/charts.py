@@ -50,7 +50,7 @@ def fps(sweep: Sweep) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
         axes.set_title(f"{sweep.region} time, {candidate.device}, {candidate.precision}", loc="left", fontsize=9, color="#555555")
-        svg = _svg(canvas)
+        svg = svg_of(canvas)
     alt = (
         f"{title}. "
         + "; ".join(f"{formats.label(series, sweep.region)}: {_in_words(series, sweep.region)}" for series in sweep.series)
@@ -96,7 +96,7 @@ def _in_words(series: Series, region: Region) -> str:
     return ", ".join(map(point, series.rows))
 
 
-def _svg(canvas: Canvas) -> str:
+def svg_of(canvas: Canvas) -> str:
     """Return the SVG text without the date and the XML head, the same bytes for the same numbers."""
     text = io.StringIO()
     FigureCanvasSVG(canvas).print_svg(text, metadata={"Date": None, "Creator": None})

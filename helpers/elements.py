@@ -39,6 +39,20 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class KeyFigures:
+    """A few figures to be read first: (what it is, its value, its conditions)."""
+
+    figures: list[tuple[str, str, str]]
+
+    def _repr_html_(self) -> str:
+        cards = "".join(
+            f"<div><dt>{escape(name)}</dt><dd class=value>{escape(value)}</dd><dd>{escape(conditions)}</dd></div>"
+            for name, value, conditions in self.figures
+        )
+        return f'<dl class="figures">{cards}</dl>'
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of cells under headers; a column of numbers is set flush right, None is shown as a dash."""
 
@@ -95,7 +109,7 @@ def source(function: Callable) -> Text:
 class Group:
     """Several elements as the output of one cell; None among them is left out."""
 
-    elements: Iterable["Sentence | Figure | Table | Gallery | Text | None"]
+    elements: Iterable["Sentence | Figure | KeyFigures | Table | Gallery | Text | None"]
 
     def _repr_html_(self) -> str:
         return "".join(element._repr_html_() for element in self.elements if element)

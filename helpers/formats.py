@@ -15,6 +15,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def points(number: float) -> str:
+    """Return percentage points: 1 point, 0.5 points."""
+    return f"{number:g} point{'' if number == 1 else 's'}"
+
+
 def size(number: int | None) -> str | None:
     """Return bytes in decimal units."""
     if number is None:

@@ -2,7 +2,7 @@
 
 import math
 
-from helpers import metrics
+from helpers import formats, metrics
 from helpers.elements import Sentence
 from helpers.records import Accuracy, Interval, ReferenceAccuracy, Result, Verdict
 
@@ -24,7 +24,7 @@ def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points:
         return "NONE", f"{said}; there is no reference to compare with."
     floor = reference.top1_pct - margin_points
     verdict = "PASS" if low >= floor else "FAIL" if high < floor else "INCONCLUSIVE"
-    points = f"{margin_points:g} point{'' if margin_points == 1 else 's'}"
+    points = formats.points(margin_points)
     meaning = {
         "PASS": f"less than {points} below",
         "FAIL": f"more than {points} below",
