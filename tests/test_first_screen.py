@@ -100,7 +100,7 @@ def test_each_figure_stands_with_its_conditions(tmp_path):
     shown = first_screen.shown(save(step_of(tmp_path)), MODEL, accuracy_of(), sweep)
     assert re.findall(r"<dd[^>]*>([^<]*)</dd>", shown._repr_html_()) == [
         "300.0 FPS",
-        "batch size 4, compute time, measured",
+        "batch size 64, 95 % interval 297.0 to 303.0, compute time, measured",
         "1.50 ×",
         "over theirs, published, on npu; geometric mean of 2 batch sizes",
         "90.00 %",
