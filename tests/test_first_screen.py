@@ -102,7 +102,7 @@ def test_each_figure_stands_with_its_conditions(tmp_path):
         "300.0 FPS",
         "batch size 64, 95 % interval 297.0 to 303.0, compute time, measured",
         "1.50 ×",
-        "over theirs, published, on npu; geometric mean of 2 batch sizes",
+        "over theirs, measured in turns with it; geometric mean of 2 batch sizes",
         "90.00 %",
         "95 % interval 89.40 to 90.57, 10,000 images; reference 90.00 %",
     ]
