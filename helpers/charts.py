@@ -38,18 +38,10 @@ def fps(sweep: Sweep) -> Figure:
         axes = canvas.subplots()
         markers = itertools.cycle(OPTION_MARKERS)
         ends = [end for series in sweep.series if (end := _line(axes, series, batches, sweep.region, markers))]
-        axes.set_xscale("log", base=2)
-        axes.set_xticks(batches, [str(batch) for batch in batches])
-        axes.minorticks_off()
-        axes.set_xlim(batches[0] / 1.25, batches[-1] * 2.4)
-        axes.set_ylim(0, max(axes.get_ylim()[1], 1))
-        _name_lines(axes, ends)
-        axes.set_xlabel("batch size")
+        batch_axis(axes, batches)
+        name_lines(axes, ends)
         axes.set_ylabel("images per second")
-        axes.grid(axis="y", color="#dddddd")
-        axes.spines[["top", "right"]].set_visible(False)
-        canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
-        axes.set_title(f"{sweep.region} time, {candidate.device}, {candidate.precision}", loc="left", fontsize=9, color="#555555")
+        entitle(canvas, axes, title, f"{sweep.region} time, {candidate.device}, {candidate.precision}")
         svg = svg_of(canvas)
     alt = (
         f"{title}. "
@@ -72,7 +64,25 @@ def _line(axes, series: Series, batches: Sequence[int], region: Region, markers:
     return (*known[-1], formats.label(series, region), style["color"]) if known else None
 
 
-def _name_lines(axes, ends: list[tuple[int, float, str, str]]) -> None:
+def batch_axis(axes, batches: Sequence[int]) -> None:
+    """Make the axes those of a chart against batch size: log2 with the sizes as ticks and room for names, zero-based."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(batches, [str(batch) for batch in batches])
+    axes.minorticks_off()
+    axes.set_xlim(batches[0] / 1.25, batches[-1] * 2.4)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 1e-3))
+    axes.set_xlabel("batch size")
+    axes.grid(axis="y", color="#dddddd")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def entitle(canvas: Canvas, axes, title: str, conditions: str) -> None:
+    """Write the claim above the chart and its conditions below the claim."""
+    canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
+    axes.set_title(conditions, loc="left", fontsize=9, color="#555555")
+
+
+def name_lines(axes, ends: list[tuple[int, float, str, str]]) -> None:
     """Write each line's name beside its end; names of lines that end together are moved apart."""
     apart, last = axes.get_ylim()[1] * 0.05, {}
     for batch, value, name, colour in sorted(ends, key=lambda end: end[1]):

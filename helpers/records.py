@@ -306,6 +306,13 @@ class Copies(Body):
     to_host_ms: float | None
 
 
+class Moment(Body):
+    seconds: float  # of the clock of the machine; the difference of two is what counts
+    power_w: float | None
+    temperature_c: float | None
+    frequency_mhz: float | None
+
+
 class Telemetry(Body):
     """What the device said of itself while a point was measured: means over the samples, None where it gives no figure."""
 
@@ -318,6 +325,7 @@ class Telemetry(Body):
     temperature_max_c: float | None
     aicore_pct: float | None
     frequency_mhz: float | None
+    timeline: list[Moment] = []  # no more than a hundred of the samples, evenly
 
 
 class Noise(Body):

@@ -122,6 +122,12 @@ def test_failed_samples_are_counted_and_no_error():
     assert (told.samples, told.failed_samples) == (1, 2)
 
 
+def test_a_timeline_has_a_hundred_samples_at_most_evenly_spread():
+    moments = sampled(chip(), NpuSmi(*[COMMON_310P] * 250)).timeline
+    assert len(moments) == 84  # every third
+    assert moments == sorted(moments, key=lambda moment: moment.seconds)
+
+
 def test_no_sample_is_no_telemetry():
     assert sampled(chip(), NpuSmi(None)) is None
 

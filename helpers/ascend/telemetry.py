@@ -6,14 +6,16 @@
 import re
 import statistics
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from helpers.ascend import npu_smi
 from helpers.ascend.npu_smi import Chip, number
 from helpers.errors import UserError
-from helpers.records import Telemetry
+from helpers.records import Moment, Telemetry
 
+MOMENTS = 100  # of a timeline, at most
 POWER, DISSIPATION = "NPU Real-time Power(W)", "Power Dissipation(W)"  # one name or the other, by chip
 
 
@@ -24,6 +26,7 @@ class _Sample:
     temperature_c: float | None
     aicore_pct: float | None
     frequency_mhz: float | None
+    seconds: float = field(default_factory=time.time)
 
 
 class Sampler:
@@ -71,7 +74,12 @@ class Sampler:
             temperature_max_c=max(self._known("temperature_c"), default=None),
             aicore_pct=self._mean("aicore_pct"),
             frequency_mhz=self._mean("frequency_mhz"),
+            timeline=[Moment(**{name: getattr(sample, name) for name in Moment.model_fields}) for sample in self._evenly()],
         )
+
+    def _evenly(self) -> list[_Sample]:
+        """Return all samples, or as many as a timeline shows, evenly spread."""
+        return self._samples[:: -(-len(self._samples) // MOMENTS)]
 
     def _sample_until_stopped(self) -> None:
         self.sample()
