@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from helpers import backends, classifier, dataset, export, files, parity, quantise, sources
+from helpers import backends, classifier, dataset, export, files, operations, parity, quantise, sources
 from helpers.ascend import kit, kit_results, om
 from helpers.elements import Sentence
 from helpers.errors import UserError
@@ -30,12 +30,13 @@ class Converted:
     reference: Reference
     classes: int
     random_weights: bool
+    multiply_adds: int | None = None
     recording: str | None = None
     recording_sha256: str | None = None
 
     def body(self) -> dict:
         """Return what the record says of it, without the checks."""
-        told = ("name", "stages", "classes", "random_weights", "recording", "recording_sha256")
+        told = ("name", "stages", "classes", "random_weights", "multiply_adds", "recording", "recording_sha256")
         return {key: getattr(self, key) for key in told}
 
 
@@ -54,7 +55,7 @@ def convert(step: Step, data: Data, images: Tensors) -> Converted:
         raise UserError(
             f"the labels go up to class {highest}, but the model has {converted.classes} classes: they are of another data set."
         )
-    return converted
+    return replace(converted, multiply_adds=operations.multiply_adds(path))
 
 
 def for_device(step: Step, converted: Converted, data: Data, images: Tensors) -> Converted:

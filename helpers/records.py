@@ -176,6 +176,7 @@ class Model(Record):
     name: str
     classes: int
     random_weights: bool
+    multiply_adds: int | None = None  # of convolutions and matrix products, for one image
     recording: str | None = None  # what a replay reads its answers and times from
     recording_sha256: str | None = None
     stages: list[Stage]
@@ -416,6 +417,13 @@ class Refereed(Body):
     latency_p90_ms: float | None  # SingleStream: its own metric
 
 
+class Peak(Body):
+    """What one large matrix product reaches on the device."""
+
+    multiply_adds_per_second: float
+    of: str
+
+
 class Sweep(Record):
     STEP = "4_batch_sweep"
     INPUTS = (Data, Model)
@@ -426,6 +434,7 @@ class Sweep(Record):
     blocks_sha256: str | None = None
     referee: list[Refereed] = []
     referee_remark: str = ""  # why it was asked and said nothing
+    peak: Peak | None = None
     region: Region
     ratios: list[Ratio]
     geomean_ratio: float | None

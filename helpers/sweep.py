@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from helpers import baselines, contest, files, loadgen, timing
+from helpers import baselines, contest, files, loadgen, roofline, timing
 from helpers.contest import Contender
 from helpers.journal import Journal
 from helpers.params import BASELINES, BatchSweep, Target
 from helpers.progress import announce
-from helpers.records import Data, Model, Refereed, Row, Series
+from helpers.records import Data, Model, Peak, Refereed, Row, Series
 from helpers.steps import Step
 from helpers.worker import Failed, Loaded, Worker
 
@@ -29,6 +29,7 @@ class Swept:
     blocks_sha256: str
     referee: list[Refereed]
     referee_remark: str
+    peak: Peak | None
 
 
 def measure(step: Step, data: Data, model: Model) -> Swept:
@@ -56,8 +57,9 @@ def measure(step: Step, data: Data, model: Model) -> Swept:
     series = [_series(one, own, settings, model) for one, own in zip(contenders, rows, strict=True)]
     published = BASELINES / f"{settings.baseline}.yaml"
     series += baselines.read(published) if published.is_file() else []
+    peak = roofline.measured(step.artefacts, settings) if _running(contenders) else None
     path = journal.finish()
-    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), refereed, remark)
+    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), refereed, remark, peak)
 
 
 def _targets(settings: BatchSweep) -> list[tuple[str, Target]]:
