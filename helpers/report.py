@@ -5,7 +5,7 @@ import yaml
 from helpers import formats
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
-from helpers.records import Accuracy, Data, Model, Record, Sweep, Verdict
+from helpers.records import Accuracy, Model, Record, Sweep, Verdict
 
 
 def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, str]:
@@ -16,27 +16,6 @@ def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, st
     worst = next((verdict for verdict in ("FAIL", "INCONCLUSIVE", "PASS") if verdict in given), "NONE")
     word = "No verdict" if worst == "NONE" else worst
     return worst, f"{word}: {accuracy.sentence} {sweep.sentence}"
-
-
-def measured(data: Data, model: Model, sweep: Sweep) -> Table:
-    """Return what was measured: which model on which images, in what, beside what, and how."""
-    candidate, baseline, how = sweep.one("candidate"), sweep.one("baseline"), data.preprocess
-    prepared = (
-        f"short side {how.resize_short}, {how.interpolation}, crop {how.crop}, {how.channel_order}; mean {_listed(how.mean)}, "
-        f"std {_listed(how.std)}; by {data.preprocess_source}"
-    )
-    options = [series.backend for series in sweep.series if series.role == "option"]
-    rows = [
-        ["model", f"{model.name}, {formats.counted(model.classes, 'class', 'classes')}"],
-        ["images", f"{data.images:,} of {data.source}, labels by {data.labels_source or 'nobody'}"],
-        ["prepared", prepared],
-        ["candidate", f"{candidate.backend}, on {candidate.device}"],
-        ["baseline", f"{baseline.backend or baseline.name}, {baseline.kind}, on {baseline.device}" if baseline else None],
-        *(["also", option] for option in options),
-        ["batch sizes", ", ".join(str(row.batch) for row in candidate.rows)],
-        ["profile", sweep.params["profile"]],
-    ]
-    return Table(["what", "which"], rows)
 
 
 def again(inputs: tuple[Record, ...], settings: Report) -> Group:
@@ -60,7 +39,3 @@ def again(inputs: tuple[Record, ...], settings: Report) -> Group:
             Text(yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, allow_unicode=True)),
         ]
     )
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
