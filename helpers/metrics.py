@@ -61,7 +61,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
 
 
 def calibration_error_pct(bins: Bins) -> float:
-    """Return the expected calibration error in points: |accuracy - mean probability| of each bin, weighted by its images (Guo et al. 2017)."""
+    """Return the expected calibration error in points: each bin's |accuracy - mean probability|, weighted by its images (Guo et al.)."""
     return 100 * float(np.abs(bins.right - bins.confidence).sum() / bins.images.sum())
 
 

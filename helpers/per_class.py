@@ -41,7 +41,8 @@ def in_words(kept: Kept, data: Data, folder: Path) -> Group | Sentence:
     candidate, scores = kept[0]
     found, pairs = each(scores, data.classes), metrics.confusions(scores.answer, scores.label)
     write(folder / FILE, found, data.class_names)
-    return Group([Sentence(sentence(found, data.class_names)), *tables(answers.called(candidate), found, pairs, data.class_names)])
+    stage = answers.called(candidate).capitalize()
+    return Group([Sentence(f"{stage}: {sentence(found, data.class_names)}"), *tables(stage, found, pairs, data.class_names)])
 
 
 def each(scores: Scores, classes: int) -> list[ClassAccuracy]:
@@ -55,21 +56,24 @@ def each(scores: Scores, classes: int) -> list[ClassAccuracy]:
         else ClassAccuracy(index, 0, 0, None, None, None, 0)
         for index, (there, well) in enumerate(zip(images, right, strict=True))
     ]
-    return sorted(found, key=lambda one: (not one.images, one.top1_pct))
+    return sorted(found, key=lambda one: (not one.images, one.top1_pct or 0.0))
 
 
 def sentence(found: list[ClassAccuracy], names: list[str]) -> str:
     """Return which class is worst, and how many are below top-1 over all with their whole interval."""
     worst, there = found[0], [one for one in found if one.images]
-    over_all = 100 * sum(one.right for one in there) / sum(one.images for one in there)
-    below = sum(one.interval_pct[1] < over_all for one in there)
-    classes = formats.counted(len(there), "class", "classes")
-    said = [f"Worst of {classes}: {named(worst.index, names)}, {worst.right:,} of {formats.counted(worst.images, 'image')} right"]
-    said += [f", most often taken for {named(worst.taken_for, names)}"] if worst.taken_for is not None else []
-    said += [f". {below:,} of {classes} {'is' if below == 1 else 'are'} below top-1 over all, {over_all:.2f} %, with the whole interval."]
-    absent = len(found) - len(there)
-    said += [f" {formats.counted(absent, 'class', 'classes')} without an image."] if absent else []
-    return "".join(said)
+    right, images = sum(one.right for one in there), sum(one.images for one in there)
+    classes, absent = formats.counted(len(there), "class", "classes"), len(found) - len(there)
+    without = f" {formats.counted(absent, 'class has', 'classes have')} no image." if absent else ""
+    if right == images:
+        return f"all images of {classes} are answered right.{without}"
+    below = sum(one.interval_pct[1] < 100 * right / images for one in there)
+    share = f"{worst.top1_pct:.1f} % ({worst.right:,} of {formats.counted(worst.images, 'image')})"
+    return (
+        f"the worst of {classes} is {_both(worst.index, names)} with {share}, most often taken for {_both(worst.taken_for, names)}. "
+        f"{below:,} of them {'lies' if below == 1 else 'lie'} below the top-1 over all, {100 * right / images:.2f} %, with the whole "
+        f"interval.{without}"
+    )
 
 
 def tables(stage: str, found: list[ClassAccuracy], pairs: np.ndarray, names: list[str]) -> Iterator[Table]:
@@ -83,14 +87,14 @@ def tables(stage: str, found: list[ClassAccuracy], pairs: np.ndarray, names: lis
             one.right,
             f"{one.top1_pct:.1f}",
             formats.span(one.interval_pct, 1),
-            f"{named(one.taken_for, names)} ({one.taken_for_images:,})" if one.taken_for is not None else None,
+            f"{_both(one.taken_for, names)} ({one.taken_for_images:,})" if one.taken_for is not None else None,
         ]
         for one in there[:SHOWN]
     ]
-    shown = f"the {SHOWN} worst of {len(there):,} classes" if len(there) > SHOWN else "classes, the worst first"
+    shown = f"the {SHOWN} worst of {len(there):,} classes" if len(there) > SHOWN else "all classes, the worst first"
     caption = (
-        f"{stage}: {shown}, with Wilson's 95 % interval; of equal ones, and of classes taken for equally often, the lower index comes "
-        f"first. Of many classes that are alike one in forty lies below the others' top-1 by chance. {FILE} has every class"
+        f"{stage}: {shown}, with Wilson's 95 % interval. Of equal ones, and of classes taken for equally often, that of the "
+        f"lower index comes first. Of classes that are alike, about one in forty lies below top-1 over all by chance. All are in {FILE}"
     )
     yield Table(["class", "name", "images", "right", "top-1, %", "95 % interval", "most often taken for"], rows, caption)
     if len(pairs):
@@ -103,23 +107,23 @@ def write(path: Path, found: list[ClassAccuracy], names: list[str]) -> None:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for one in found:
-            name, other = (harmless(_name(index, names) or "") for index in (one.index, one.taken_for))
-            share, wrong = [one.top1_pct, *(one.interval_pct or (None, None))], [one.taken_for, other, one.taken_for_images]
-            writer.writerow([one.index, name, one.images, one.right, *share, *wrong])
+            name, other = (harmless(_name(index, names)) for index in (one.index, one.taken_for))
+            shares = [one.top1_pct, *one.interval_pct] if one.images else [None] * 3
+            writer.writerow([one.index, name, one.images, one.right, *shares, one.taken_for, other, one.taken_for_images])
 
 
 def harmless(text: str) -> str:
-    """Return text with an apostrophe before = + - @ where it, or what follows a separator in it, begins with one: no spreadsheet runs it."""
+    """Return text that no spreadsheet runs: an apostrophe is put before = + - @ at its beginning or after a separator in it."""
     return FORMULA.sub(r"\1'\2", text)
 
 
-def named(index: int, names: list[str]) -> str:
-    """Return a class's index and name; answers may lie beyond the classes that have names."""
-    return f"{index} {names[index]}" if index < len(names) else f"class {index}"
+def _name(index: int | None, names: list[str]) -> str:
+    """Return a class's name, empty for none and for an answer beyond the classes that have names."""
+    return names[index] if index is not None and index < len(names) else ""
 
 
-def _name(index: int | None, names: list[str]) -> str | None:
-    return names[index] if index is not None and index < len(names) else None
+def _both(index: int, names: list[str]) -> str:
+    return f"{index} {_name(index, names)}" if _name(index, names) else f"class {index}"
 
 
 def _pairs(stage: str, found: list[ClassAccuracy], pairs: np.ndarray, names: list[str]) -> Table:
@@ -130,8 +134,8 @@ def _pairs(stage: str, found: list[ClassAccuracy], pairs: np.ndarray, names: lis
     of = {one.index: one.images for one in found}
     rows = [
         [
-            named(label, names),
-            named(answer, names),
+            _both(label, names),
+            _both(answer, names),
             counts[label, answer],
             f"{100 * counts[label, answer] / of[label]:.1f}",
             counts.get((answer, label), 0),
