@@ -92,7 +92,7 @@ def _by_number(content: list[list[int]], names: list[str], file: str) -> list[li
 
 
 def _by_name(content: dict[str, list[int]], names: list[str], file: str) -> list[list[int]]:
-    """Return each image's labels by the most exact way of matching names that fits any image; none for images that the file does not name."""
+    """Return each image's labels by the most exact way of matching names that fits any image; none for images that are not named."""
     for theirs, ours in WAYS:
         keys, known = [ours(name) for name in names], {theirs(name): labels for name, labels in content.items()}
         if not known.keys().isdisjoint(keys):
