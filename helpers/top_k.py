@@ -26,7 +26,7 @@ def known_hits(result: Result, scores: Scores) -> list[int]:
     """
     guesses = scores.top5.shape[1]
     rounded = result.top5_pct is None and guesses == TOP
-    known = int(scores.probability.all(axis=0).cumprod().sum()) if rounded else guesses
+    known = int(scores.probability.all(axis=0).sum()) if rounded else guesses
     return metrics.hits(scores.top5, scores.label)[: max(known, 1)].tolist()
 
 
