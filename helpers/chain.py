@@ -53,7 +53,7 @@ def drawn(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Figure:
         axes.set_xlim(-WIDE / 2 - 0.05, last + WIDE / 2 + 0.05)
         axes.set_ylim(-HIGH, 1 + HIGH)
         axes.axis("off")
-        svg = charts.svg_of(canvas)
+        svg = charts.svg(canvas)
     said = "; ".join(", then ".join(f"{name} {_short(sha256) or 'not hashed'}" for name, sha256 in lane) for lane in lanes)
     alt = f"Chain of hashes. {said}. Both lead to {' and to '.join(f'{name} {_short(sha256)}' for name, sha256 in results)}."
     return Figure(svg, alt, "What each figure was made from, with the first 12 digits of its sha256; the table has every link.")

@@ -41,15 +41,15 @@ def fps(sweep: Sweep) -> Figure:
         batch_axis(axes, batches)
         name_lines(axes, ends)
         axes.set_ylabel("images per second")
-        entitle(canvas, axes, title, f"{sweep.region} time, {candidate.device}, {candidate.precision}")
-        svg = svg_of(canvas)
+        head(canvas, axes, title, f"{sweep.region} time, {candidate.device}, {candidate.precision}")
+        text = svg(canvas)
     alt = (
         f"{title}. "
         + "; ".join(f"{formats.label(series, sweep.region)}: {_in_words(series, sweep.region)}" for series in sweep.series)
         + "."
     )
     caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. The same numbers are in the table."
-    return Figure(svg, alt, caption)
+    return Figure(text, alt, caption)
 
 
 def _line(axes, series: Series, batches: Sequence[int], region: Region, markers: Iterator[str]) -> tuple[int, float, str, str] | None:
@@ -72,14 +72,6 @@ def batch_axis(axes, batches: Sequence[int]) -> None:
     axes.set_xlim(batches[0] / 1.25, batches[-1] * 2.4)
     axes.set_ylim(0, max(axes.get_ylim()[1], 1e-3))
     axes.set_xlabel("batch size")
-    axes.grid(axis="y", color="#dddddd")
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def entitle(canvas: Canvas, axes, title: str, conditions: str) -> None:
-    """Write the claim above the chart and its conditions below the claim."""
-    canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
-    axes.set_title(conditions, loc="left", fontsize=9, color="#555555")
 
 
 def name_lines(axes, ends: list[tuple[int, float, str, str]]) -> None:
@@ -106,7 +98,15 @@ def _in_words(series: Series, region: Region) -> str:
     return ", ".join(map(point, series.rows))
 
 
-def svg_of(canvas: Canvas) -> str:
+def head(canvas: Canvas, axes, title: str, conditions: str) -> None:
+    """Write the claim above a chart and the conditions below it, and leave of the axes what guides the eye."""
+    axes.grid(axis="y", color="#dddddd")
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
+    axes.set_title(conditions, loc="left", fontsize=9, color="#555555")
+
+
+def svg(canvas: Canvas) -> str:
     """Return the SVG text without the date and the XML head, the same bytes for the same numbers."""
     text = io.StringIO()
     FigureCanvasSVG(canvas).print_svg(text, metadata={"Date": None, "Creator": None})

@@ -33,8 +33,8 @@ def latency(sweep: Sweep) -> Figure | None:
         charts.batch_axis(axes, batches)
         charts.name_lines(axes, ends)
         axes.set_ylabel("milliseconds a call")
-        charts.entitle(canvas, axes, title, f"{sweep.region} time, {candidate.name}, {candidate.device}")
-        svg = charts.svg_of(canvas)
+        charts.head(canvas, axes, title, f"{sweep.region} time, {candidate.name}, {candidate.device}")
+        svg = charts.svg(canvas)
     said = "; ".join(f"{name}: {', '.join(_at(batch, ms) for batch, ms in zip(batches, known[name], strict=True))}" for name in known)
     caption = "How long a call takes, by batch size: median, 90th and 99th percentile; the latter two only where enough calls were timed."
     return Figure(svg, f"{title}. {said}.", caption)
@@ -58,10 +58,8 @@ def timeline(sweep: Sweep) -> Figure | None:
             axes.grid(axis="y", color="#dddddd")
             axes.spines[["top", "right"]].set_visible(False)
         every[-1].set_xlabel("seconds since the first sample")
-        charts.entitle(
-            canvas, every[0], "What the device did meanwhile", f"{sweep.one('candidate').device}, while the candidate was measured"
-        )
-        svg = charts.svg_of(canvas)
+        charts.head(canvas, every[0], "What the device did meanwhile", f"{sweep.one('candidate').device}, while the candidate was measured")
+        svg = charts.svg(canvas)
     said = "; ".join(f"{words} {min(found):g} to {max(found):g}" for field, words in panels if (found := _known(moments, field)))
     return Figure(
         svg, f"{len(moments)} samples over {moments[-1].seconds - moments[0].seconds:.0f} s: {said}.", "Zero-based; one point a sample."
