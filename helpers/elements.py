@@ -11,6 +11,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+RIGHT, WRONG = "✓", "✗"  # at the beginning of a line under a picture: colour alone would not do
+QUALITIES = (85, 60, 40, 20, 5)  # of JPEG and WebP, from the one that is meant to the one that always fits
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -76,18 +79,21 @@ class Table:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Small pictures with a line under each: uint8 [H, W, 3] pixels and texts."""
+    """Small pictures, uint8 [H, W, 3], with a text of one line or several at each; a line that begins with WRONG is coloured too."""
 
     pixels: np.ndarray
     texts: list[str]
     caption: str
+    most_bytes: int | None = None  # of an encoded picture, which may then be coarser than its pixels; None: it is exact
 
     def _repr_html_(self) -> str:
         pictures = "".join(
-            f'<li><img alt="{escape(text)}" src="{_png(image)}" width="96" height="96"><span>{escape(text)}</span></li>'
+            f'<li><img alt="{escape(text.partition(chr(10))[0])}" src="{_encoded(image, self.most_bytes)}" width="96" height="96">'
+            f"<div>{''.join(map(_line, text.splitlines()))}</div></li>"
             for image, text in zip(self.pixels, self.texts, strict=True)
         )
-        return f'<figure class="gallery"><ul>{pictures}</ul><figcaption>{escape(self.caption)}</figcaption></figure>'
+        wide = " wide" if any("\n" in text for text in self.texts) else ""
+        return f'<figure class="gallery{wide}"><ul>{pictures}</ul><figcaption>{escape(self.caption)}</figcaption></figure>'
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,23 @@ def _are_numbers(column: tuple[str, ...]) -> bool:
     return bool(filled) and all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?", text) for text in filled)
 
 
-def _png(image: np.ndarray) -> str:
-    encoded = io.BytesIO()
-    Image.fromarray(image).save(encoded, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+def _line(text: str) -> str:
+    return f"<span{' class=wrong' if text.startswith(WRONG) else ''}>{escape(text)}</span>"
+
+
+def _encoded(image: np.ndarray, most_bytes: int | None) -> str:
+    """Return a picture as a data URI: PNG, or the smallest of several formats, as coarse as it must be to fit into so many bytes."""
+    exact = "png", _saved(image, "PNG", optimize=True)
+    kind, encoded = exact
+    for quality in QUALITIES if most_bytes else ():
+        coarse = [(kind, _saved(image, kind.upper(), quality=quality)) for kind in ("jpeg", "webp")]
+        kind, encoded = min([exact, *coarse], key=lambda way: len(way[1]))
+        if len(encoded) <= most_bytes:
+            break
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
+
+
+def _saved(image: np.ndarray, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, kind, **options)
+    return file.getvalue()

@@ -1,8 +1,11 @@
+import base64
+import io
 import re
 
 import nbformat
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import charts, html
 from helpers.elements import Figure, Gallery, Group, Sentence, Table, Text
@@ -32,6 +35,40 @@ def test_what_comes_from_data_is_escaped(element):
 def test_columns_of_numbers_are_flush_right():
     text = Table(["a", "b", "c"], [[1, "x", None], ["2.5 to 3.1", "9", None]])._repr_html_()
     assert "<td class=number>2.5 to 3.1</td><td>9</td><td>–</td>" in text
+
+
+def sources(gallery):
+    return re.findall(r'src="data:image/(\w+);base64,([^"]*)"', gallery._repr_html_())
+
+
+def test_a_gallery_is_exact_where_no_size_is_asked_for():
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), np.uint8)
+    [(kind, encoded)] = sources(Gallery(pixels, ["a"], ""))
+    assert kind == "png"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded)))), pixels[0])
+
+
+@pytest.mark.parametrize("most", [6000, 2500])
+def test_a_picture_needs_no_more_bytes_than_it_may(most):
+    noise = np.random.default_rng(0).integers(0, 2, (1, 96, 96, 3), np.uint8) * 255
+    [(kind, encoded)] = sources(Gallery(noise, ["a"], "", most))
+    assert kind in ("jpeg", "webp")
+    assert len(base64.b64decode(encoded)) <= most
+
+
+def test_of_a_plain_picture_the_smallest_format_is_taken():
+    plain, shades = np.zeros((1, 2, 2, 3), np.uint8), np.linspace(0, 255, 96 * 96 * 3).reshape(1, 96, 96, 3).astype(np.uint8)
+    for pixels in (plain, shades):
+        [(_, encoded)] = sources(Gallery(pixels, ["a"], "", 4500))
+        [(_, exact)] = sources(Gallery(pixels, ["a"], ""))
+        assert len(encoded) <= len(exact)
+
+
+def test_lines_under_a_picture_are_lines_and_a_wrong_one_is_marked():
+    shown = Gallery(np.zeros((1, 4, 4, 3), np.uint8), ["a.png\n✗ b\n✓ c"], "")._repr_html_()
+    assert '<figure class="gallery wide">' in shown
+    assert 'alt="a.png"' in shown
+    assert "<div><span>a.png</span><span class=wrong>✗ b</span><span>✓ c</span></div>" in shown
 
 
 def page_of(tmp_path, *cells):
