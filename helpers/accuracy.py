@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from helpers import backends, dataset, files, imported, metrics, paired, scores, streaming
+from helpers import backends, dataset, files, imported, label_sets, metrics, paired, scores, streaming
 from helpers.backends import Backend
 from helpers.errors import UserError
+from helpers.label_sets import OtherLabels
 from helpers.params import Target
 from helpers.progress import announce
 from helpers.records import Comparison, Data, Model, Result
@@ -45,11 +46,22 @@ def results(step: Step, data: Data, model: Model) -> list[Result]:
     A refused model, random weights, unlabelled images and a device that computes nothing have a reason instead of a number.
     """
     others = imported.results(step, data)  # first: what can't be compared is told before hours of evaluation, and nothing is lost
+    names = dataset.load(step.folder / data.manifest).names if step.settings.label_sets else []
+    labels = label_sets.read_all(step.settings.label_sets, names, model.classes)  # and so are bad files
     copied = {step.folder / one.scores_file for one in others if one.scores_file}
     for stale in {*step.artefacts.glob("scores_*.npz"), step.folder / GUIDE} - copied:  # of an earlier evaluation
         stale.unlink(missing_ok=True)
     targets = {"candidate": step.settings} | {f"option_{number}": target for number, target in enumerate(step.settings.options, 1)}
-    return [*(_result(step, data, model, stage, target) for stage, target in targets.items()), *others]
+    found = [*(_result(step, data, model, stage, target) for stage, target in targets.items()), *others]
+    return [_by_other_labels(step, result, labels) for result in found]
+
+
+def _by_other_labels(step: Step, result: Result, labels: list[OtherLabels]) -> Result:
+    """Return the result with its top-1 by every label set."""
+    if not labels or not result.evaluated:
+        return result
+    kept = scores.load(step.folder / result.scores_file)
+    return result.model_copy(update={"label_sets": [label_sets.scored(one, kept) for one in labels]})
 
 
 def comparisons(step: Step, found: list[Result]) -> list[Comparison]:

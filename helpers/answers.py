@@ -1,20 +1,19 @@
-"""The kept answers of every evaluated stage, and what a stage is called where several stand together."""
+"""What the kept answers say in detail: further guesses, other label sets, single classes, and how sure they are."""
 
-from pathlib import Path
-
-from helpers import scores
-from helpers.records import Result
-from helpers.scores import Scores
-
-Kept = list[tuple[Result, Scores]]
+from helpers import calibration, label_sets, per_class, scores, top_k
+from helpers.elements import Group
+from helpers.records import Data, Result
+from helpers.steps import Step
 
 
-def kept(folder: Path, results: list[Result]) -> Kept:
-    """Return each evaluated stage with its answers, the candidate first; nothing where the candidate was not evaluated."""
-    evaluated = [result for result in results if result.evaluated] if results[0].evaluated else []
-    return [(result, scores.load(folder / result.scores_file)) for result in evaluated]
-
-
-def called(result: Result) -> str:
-    """Return a stage's short name, `candidate` or `option 1`, and whether a simulator answered."""
-    return result.stage.replace("_", " ") + (" (simulated)" if result.simulated else "")
+def in_detail(step: Step, data: Data, results: list[Result]) -> Group:
+    """Return charts and tables of every evaluated stage; each class of the candidate is listed in per_class.csv."""
+    kept = scores.kept(step.folder, results)
+    return Group(
+        [
+            top_k.in_words(kept),
+            label_sets.table(results),
+            per_class.in_words(kept, data, step.folder),
+            calibration.in_words(kept),
+        ]
+    )

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from helpers import accuracy_charts, answers, formats, metrics
-from helpers.answers import Kept
+from helpers import accuracy_charts, formats, metrics
 from helpers.elements import Group, Sentence, Table
 from helpers.metrics import BINS, Bins
+from helpers.scores import Kept
 
 
 def in_words(kept: Kept) -> Group | Sentence:
     """Return how sure the candidate is against how right, its reliability chart with its numbers, and every stage's calibration error."""
     if not kept:
         return Sentence("Whether it is as sure as right is unknown: the candidate was not evaluated.")
-    of = {answers.called(result): metrics.calibration(scores.probability[:, 0], scores.right) for result, scores in kept}
+    of = {formats.called(result): metrics.calibration(scores.probability[:, 0], scores.right) for result, scores in kept}
     stage, bins = next(iter(of.items()))
     images = formats.counted(int(bins.images.sum()), "image")
     title, conditions = claim(bins), f"{stage}, {images}; calibration error {metrics.calibration_error_pct(bins):.1f} points"

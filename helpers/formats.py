@@ -62,6 +62,11 @@ def place(result: Result) -> str:
     return f"run {result.imported}" if result.imported else result.stage.replace("_", " ")
 
 
+def called(result: Result) -> str:
+    """Return what a configuration is called, and whether a simulator answered for it."""
+    return place(result) + (" (simulated)" if result.simulated else "")
+
+
 def _digits(measured: Measured) -> int:
     """Return the decimal place to round to; -1 is to tens."""
     if not measured.interval_fps:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from helpers import answers, formats, ilsvrc, label_files, metrics, sources
+from helpers import formats, ilsvrc, label_files, metrics, sources
 from helpers.elements import Table
 from helpers.errors import UserError
 from helpers.records import LabelSet, Result
@@ -66,7 +66,7 @@ def scored(labels: OtherLabels, scores: Scores) -> LabelSet:
 def table(results: list[Result]) -> Table | None:
     """Return top-1 of every stage by every label set, None where there is none."""
     rows = [
-        [answers.called(result), one.name, one.images, f"{one.top1_pct:.2f}", formats.span(one.top1_interval_pct, 2), one.file]
+        [formats.called(result), one.name, one.images, f"{one.top1_pct:.2f}", formats.span(one.top1_interval_pct, 2), one.file]
         for result in results
         for one in result.label_sets
     ]

@@ -1,8 +1,6 @@
 """Every two configurations on the images that both answered: where they differ, who is right there, in words and as CSV."""
 
-import csv
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import files, formats, scores
+from helpers import csv_files, formats, scores
 from helpers.labels import NO_LABEL
 from helpers.records import Result, readable
 from helpers.scores import Scores
 
 COLUMNS = ["a", "b", "image", "label", "class", "answer_a", "probability_a", "answer_b", "probability_b", "right"]
-FORMULA = re.compile(r"(^|[;,\"])(\s*[=+\-@＝＋－＠])")  # what a spreadsheet computes, at the start of a cell or of what it takes for one
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,7 @@ class Pair:
     @property
     def names(self) -> tuple[str, str]:
         """Return what the two are called; one that a simulator answered for is never named without saying so."""
-        a, b = (f"{formats.place(one)}{' (simulated)' if one.simulated else ''}" for one in (self.a, self.b))
-        return a, b
+        return formats.called(self.a), formats.called(self.b)
 
     @cached_property
     def right(self) -> list[str]:
@@ -65,16 +61,16 @@ def found(folder: Path, results: Sequence[Result]) -> Iterator[Pair]:
 
 
 def write_csv(path: Path, pairs: Sequence[Pair], names: Sequence[str], class_names: Sequence[str]) -> None:
-    """Write a line for each image on which two differ; names that a spreadsheet would compute begin with an apostrophe."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for pair in pairs:
-            called = [_cell(name) for name in pair.names]
-            columns = pair.mine.image, pair.mine.label, *_answers(pair.mine), *_answers(pair.theirs), pair.right
-            for image, label, *answers, right in zip(*(np.asarray(column).tolist() for column in columns), strict=True):
-                true = [label, _cell(class_name(label, class_names))] if label != NO_LABEL else ["", ""]
-                writer.writerow([*called, _cell(names[image]), *true, *answers, right])
+    """Write a line for each image on which two differ."""
+    csv_files.write(path, COLUMNS, (row for pair in pairs for row in _rows(pair, names, class_names)))
+
+
+def _rows(pair: Pair, names: Sequence[str], class_names: Sequence[str]) -> Iterator[list[object]]:
+    called = [plain(name) for name in pair.names]
+    columns = pair.mine.image, pair.mine.label, *_answers(pair.mine), *_answers(pair.theirs), pair.right
+    for image, label, *answers, right in zip(*(np.asarray(column).tolist() for column in columns), strict=True):
+        true = [label, plain(class_name(label, class_names))] if label != NO_LABEL else ["", ""]
+        yield [*called, plain(names[image]), *true, *answers, right]
 
 
 def class_name(index: int, class_names: Sequence[str]) -> str:
@@ -90,7 +86,3 @@ def plain(text: str) -> str:
 def _answers(given: Scores) -> tuple[np.ndarray, list[str]]:
     """Return each image's answer and, as text, its probability."""
     return given.answer, [f"{probability:.4f}" for probability in given.probability[:, 0]]
-
-
-def _cell(text: str) -> str:
-    return FORMULA.sub(r"\1'\2", plain(text))

@@ -1,23 +1,19 @@
 """Which classes are answered badly, and what they are taken for."""
 
-import csv
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from helpers import answers, files, formats, metrics
-from helpers.answers import Kept
+from helpers import csv_files, formats, metrics
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Data, Interval
-from helpers.scores import Scores
+from helpers.scores import Kept, Scores
 
 FILE = "per_class.csv"
 SHOWN, PAIRS = 20, 10  # rows in the notebook
 COLUMNS = ["class", "name", "images", "right", "top1_pct", "low_pct", "high_pct", "taken_for", "taken_for_name", "taken_for_images"]
-FORMULA = re.compile(r"""(^|[,;|\t\r\n"'])(\s*[=+\-@＝＋－＠])""")  # full-width signs begin a formula too
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ def in_words(kept: Kept, data: Data, folder: Path) -> Group | Sentence:
     candidate, scores = kept[0]
     found, pairs = each(scores, data.classes), metrics.confusions(scores.answer, scores.label)
     write(folder / FILE, found, data.class_names)
-    stage = answers.called(candidate).capitalize()
+    stage = formats.called(candidate).capitalize()
     return Group([Sentence(f"{stage}: {sentence(found, data.class_names)}"), *tables(stage, found, pairs, data.class_names)])
 
 
@@ -102,19 +98,22 @@ def tables(stage: str, found: list[ClassAccuracy], pairs: np.ndarray, names: lis
 
 
 def write(path: Path, found: list[ClassAccuracy], names: list[str]) -> None:
-    """Write one row for each class, the worst first, in UTF-8; text that a spreadsheet would run gets an apostrophe before it."""
-    with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8-sig") as file:  # Excel needs the mark
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for one in found:
-            name, other = (harmless(_name(index, names)) for index in (one.index, one.taken_for))
-            shares = [one.top1_pct, *one.interval_pct] if one.images else [None] * 3
-            writer.writerow([one.index, name, one.images, one.right, *shares, one.taken_for, other, one.taken_for_images])
+    """Write one row for each class, the worst first."""
+    csv_files.write(path, COLUMNS, (_row(one, names) for one in found))
 
 
-def harmless(text: str) -> str:
-    """Return text that no spreadsheet runs: an apostrophe is put before = + - @ at its beginning or after a separator in it."""
-    return FORMULA.sub(r"\1'\2", text)
+def _row(one: ClassAccuracy, names: list[str]) -> list[object]:
+    shares = [one.top1_pct, *one.interval_pct] if one.images else [None] * 3
+    return [
+        one.index,
+        _name(one.index, names),
+        one.images,
+        one.right,
+        *shares,
+        one.taken_for,
+        _name(one.taken_for, names),
+        one.taken_for_images,
+    ]
 
 
 def _name(index: int | None, names: list[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import files, metrics, parity
+from helpers.records import Result
 
 TOP = 5
 
@@ -56,10 +57,19 @@ class Scores:
         return self.answer == self.label
 
 
+Kept = list[tuple[Result, Scores]]
+
+
 def load(path: Path) -> Scores:
     """Return what `Scores.save` wrote."""
     with np.load(path, allow_pickle=False) as read:
         return Scores(**{field.name: read[field.name] for field in fields(Scores) if field.name in read})
+
+
+def kept(folder: Path, results: Sequence[Result]) -> Kept:
+    """Return each evaluated stage with its answers, the candidate first; nothing where the candidate was not evaluated."""
+    evaluated = [result for result in results if result.evaluated] if results[0].evaluated else []
+    return [(result, load(folder / result.scores_file)) for result in evaluated]
 
 
 def on_shared(a: Scores, b: Scores) -> tuple[Scores, Scores]:

@@ -1,6 +1,8 @@
 """The sections of the report after its first screen, in the order in which a sceptic asks."""
 
-from helpers import chain, formats, limits, recommendation, roofline, sweep_charts, tables, throughput_tables
+from pathlib import Path
+
+from helpers import chain, flips, formats, limits, recommendation, roofline, sweep_charts, tables, throughput_tables
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Data, Model, Sweep
 
@@ -32,9 +34,9 @@ def same_model(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Gr
     return Group([tables.checks(model.checks), chain.drawn(*every), chain.links(*every)])
 
 
-def as_accurate(accuracy: Accuracy) -> Group:
-    """Return the accuracy of every configuration, and where it is compared, with what."""
-    return Group([Sentence(accuracy.sentence, accuracy.verdict), tables.accuracy(accuracy)])
+def as_accurate(folder: Path, accuracy: Accuracy) -> Group:
+    """Return the accuracy of every configuration, how they compare, and the images on which they differ."""
+    return Group([Sentence(accuracy.sentence, accuracy.verdict), tables.accuracy(accuracy), flips.gallery(folder, accuracy)])
 
 
 def how_fast(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group:

@@ -1,17 +1,16 @@
 """How often the label is among the first guesses: top-1 to top-5 of every stage."""
 
-from helpers import accuracy_charts, answers, metrics
-from helpers.answers import Kept
+from helpers import accuracy_charts, formats, metrics
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Result
-from helpers.scores import TOP, Scores
+from helpers.scores import TOP, Kept, Scores
 
 
 def in_words(kept: Kept) -> Group | Sentence:
     """Return the chart and the table of top-1 to top-5 of every stage, to as many guesses as there are classes."""
     if not kept:
         return Sentence("Further guesses are unknown: the candidate was not evaluated.")
-    right = {answers.called(result): known_hits(result, scores) for result, scores in kept}
+    right = {formats.called(result): known_hits(result, scores) for result, scores in kept}
     images = [len(scores) for _, scores in kept]
     stage, first = next(iter(right.items()))
     last = f", top-{len(first)} {100 * first[-1] / images[0]:.2f} %" if len(first) > 1 else ""

@@ -126,12 +126,14 @@ def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source
     dataset.Manifest([f"{n}.png" for n in range(len(labels))], np.array(labels)).save(tmp_path / "manifest.csv")
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: backend)
     data = SimpleNamespace(manifest="manifest.csv", labels_source=labels_source, classes=6, streamed=False)
-    [found] = accuracy.results(step_of(tmp_path), data, SimpleNamespace(random_weights=random_weights))
+    [found] = accuracy.results(step_of(tmp_path), data, SimpleNamespace(random_weights=random_weights, classes=6))
     return found
 
 
 def step_of(tmp_path, options=()):
-    settings = SimpleNamespace(batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False, compare_with=[])
+    settings = SimpleNamespace(
+        batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False, compare_with=[], label_sets={}
+    )
     return SimpleNamespace(folder=tmp_path, artefacts=tmp_path / "artefacts", settings=settings)
 
 
@@ -245,7 +247,7 @@ def several(tmp_path, monkeypatch, *backends, labels=(5, 4, 3, 2)):
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: waiting.pop(0))
     step = step_of(tmp_path, options=["option"] * (len(backends) - 1))
     data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6, streamed=False)
-    return step, accuracy.results(step, data, SimpleNamespace(random_weights=False))
+    return step, accuracy.results(step, data, SimpleNamespace(random_weights=False, classes=6))
 
 
 RIGHT = {0: 5, 1: 4, 2: 3, 3: 2}
@@ -258,7 +260,7 @@ def test_each_target_is_loaded_in_its_turn(tmp_path, monkeypatch):
     dataset.Manifest(["a.png"] * 4, np.array([5, 4, 3, 2])).save(tmp_path / "manifest.csv")
     step = step_of(tmp_path, options=["first", "second"])
     data = SimpleNamespace(manifest="manifest.csv", labels_source="val_label.txt", classes=6, streamed=False)
-    accuracy.results(step, data, SimpleNamespace(random_weights=False))
+    accuracy.results(step, data, SimpleNamespace(random_weights=False, classes=6))
     assert targets == [step.settings, "first", "second"]
 
 

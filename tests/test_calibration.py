@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helpers import calibration, metrics
-from tests.test_answers import made_of, stage
+from tests.test_scores import made_of, stage
 from tests.test_tables import cells
 
 

@@ -76,7 +76,7 @@ def test_two_that_are_not_the_candidate_are_in_the_list_alone(tmp_path, two):
     results = [*two, answered(tmp_path, "run_1", [0, 2, 1, 0, 1], imported="other")]
     shown = flips.gallery(tmp_path, kept(tmp_path, results)).elements
     assert [one.text.partition(" (")[0] for one in shown if isinstance(one, Sentence)] == ["Option 1", "Run other"]
-    with (tmp_path / "flips.csv").open() as file:
+    with (tmp_path / "flips.csv").open(encoding="utf-8-sig") as file:
         assert [(row["a"], row["b"]) for row in csv.DictReader(file)] == [("candidate", "option 1")] * 3 + [("option 1", "run other")] * 3
 
 

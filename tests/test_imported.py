@@ -181,7 +181,7 @@ def test_a_run_is_found_by_its_name(tmp_path, monkeypatch):
 
 def evaluated(monkeypatch, step, data, backend):
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: backend)
-    return accuracy.results(step, data, SimpleNamespace(random_weights=False))
+    return accuracy.results(step, data, SimpleNamespace(random_weights=False, classes=6))
 
 
 def test_finished_runs_come_after_what_this_run_evaluates_and_are_compared(this, tmp_path, monkeypatch):
@@ -205,14 +205,14 @@ def test_a_run_that_can_not_be_compared_stops_before_anything_is_evaluated_or_lo
     (step.artefacts / "scores_candidate.npz").write_text("of an earlier evaluation")
     monkeypatch.setattr(accuracy.backends, "load", lambda *_: pytest.fail("evaluated"))
     with pytest.raises(UserError, match="prepare both alike"):
-        accuracy.results(step, data, SimpleNamespace(random_weights=False))
+        accuracy.results(step, data, SimpleNamespace(random_weights=False, classes=6))
     assert (step.artefacts / "scores_candidate.npz").is_file()
 
 
 def test_the_table_says_which_run_a_figure_is_from(this, tmp_path):
     step, data = this(finished(tmp_path / "other"))
     [found] = imported.results(step, data)
-    record = SimpleNamespace(results=[found.model_copy(update={"imported": HOSTILE})], reference=None, comparisons=[])
+    record = Accuracy.model_construct(results=[found.model_copy(update={"imported": HOSTILE})], reference=None, comparisons=[])
     shown = tables.accuracy(record)._repr_html_()
     assert "<script>" not in shown
     record.results = [found]

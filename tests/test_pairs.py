@@ -108,7 +108,7 @@ def test_a_simulated_device_is_never_named_without_saying_so(tmp_path):
 
 
 def lines(path):
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         return list(csv.reader(file))
 
 

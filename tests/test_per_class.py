@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from helpers import per_class
-from tests.test_answers import made_of, stage
+from tests.test_scores import made_of, stage
 from tests.test_tables import cells
 
 NAMES = ["cat", "dog", "<b>owl</b>", "eel"]

@@ -1,7 +1,7 @@
 import numpy as np
 
 from helpers import top_k
-from tests.test_answers import made_of, stage
+from tests.test_scores import made_of, stage
 from tests.test_tables import cells
 
 GUESSES = [[1, 0, 2, 3, 4], [0, 1, 2, 3, 4], [2, 0, 3, 4, 1], [5, 6, 7, 8, 9]]

@@ -1,6 +1,6 @@
 import numpy as np
 
-from helpers import answers
+from helpers import formats, scores
 from helpers.scores import Scores
 from tests.test_accuracy import result
 
@@ -21,18 +21,19 @@ def stage(name="candidate", **changes):
 def test_every_evaluated_stage_comes_with_its_answers_the_candidate_first(tmp_path):
     made_of([1, 0], [[1, 0], [1, 0]]).save(tmp_path / "scores.npz")
     found = [stage(scores_file="scores.npz"), stage("option_1", evaluated=False), stage("option_2", scores_file="scores.npz")]
-    kept = answers.kept(tmp_path, found)
+    kept = scores.kept(tmp_path, found)
     assert [result.stage for result, _ in kept] == ["candidate", "option_2"]
     assert kept[1][1].answer.tolist() == [1, 1]
 
 
 def test_without_the_candidate_there_is_nothing_to_look_into(tmp_path):
-    assert answers.kept(tmp_path, [stage(evaluated=False), stage("option_1", scores_file="scores.npz")]) == []
+    assert scores.kept(tmp_path, [stage(evaluated=False), stage("option_1", scores_file="scores.npz")]) == []
 
 
 def test_a_stage_is_called_by_its_place_and_a_simulated_one_says_so():
-    assert [answers.called(one) for one in (stage(), stage("option_12"), stage(simulated=True))] == [
+    assert [formats.called(one) for one in (stage(), stage("option_12"), stage(simulated=True))] == [
         "candidate",
         "option 12",
         "candidate (simulated)",
     ]
+    assert formats.called(stage("run_1", imported="demo")) == "run demo"
