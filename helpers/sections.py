@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers import chain, flips, formats, limits, recommendation, roofline, sweep_charts, tables, throughput_tables
+from helpers import accuracy_tables, chain, flips, formats, limits, recommendation, roofline, sweep_charts, tables, throughput_tables
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Data, Model, Sweep
 
@@ -36,7 +36,7 @@ def same_model(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Gr
 
 def as_accurate(folder: Path, accuracy: Accuracy) -> Group:
     """Return the accuracy of every configuration, how they compare, and the images on which they differ."""
-    return Group([Sentence(accuracy.sentence, accuracy.verdict), tables.accuracy(accuracy), flips.gallery(folder, accuracy)])
+    return Group([Sentence(accuracy.sentence, accuracy.verdict), accuracy_tables.accuracy(accuracy), flips.gallery(folder, accuracy)])
 
 
 def how_fast(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Group:

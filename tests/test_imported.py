@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import accuracy, dataset, files, imported, metrics, params, scores, seen, sources, steps, tables
+from helpers import accuracy, accuracy_tables, dataset, files, imported, metrics, params, scores, seen, sources, steps
 from helpers.dataset import Manifest
 from helpers.errors import ParameterError, UserError
 from helpers.preprocess import Preprocess
@@ -213,10 +213,10 @@ def test_the_table_says_which_run_a_figure_is_from(this, tmp_path):
     step, data = this(finished(tmp_path / "other"))
     [found] = imported.results(step, data)
     record = Accuracy.model_construct(results=[found.model_copy(update={"imported": HOSTILE})], reference=None, comparisons=[])
-    shown = tables.accuracy(record)._repr_html_()
+    shown = accuracy_tables.accuracy(record)._repr_html_()
     assert "<script>" not in shown
     record.results = [found]
-    shown = tables.accuracy(record)._repr_html_()
+    shown = accuracy_tables.accuracy(record)._repr_html_()
     assert "<td>run other_run: torch</td><td>GPU</td><td>bf16</td>" in shown
     assert "<td>run other_run</td></tr>" in shown
 

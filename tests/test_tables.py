@@ -1,12 +1,9 @@
-import itertools
 import re
 
-import numpy as np
 import pytest
 
-from helpers import formats, paired, tables
-from helpers.records import Accuracy, Check, Comparison, Copies, Measured, Noise, Ratio, Row, Telemetry
-from tests.test_accuracy import REFERENCE, result
+from helpers import formats, tables
+from helpers.records import Check, Copies, Measured, Noise, Ratio, Row, Telemetry
 from tests.test_html import sweep_of
 from tests.test_om import onnx_stage
 
@@ -50,17 +47,6 @@ def test_the_checks_table_names_what_was_compared_and_why_it_was_refused():
         ["onnxruntime fp32", "PyTorch", "3", "3.2e-06", "9.3", "0.999990", "100.0 %", "same", "–"],
         ["openvino bf16", "PyTorch", "3", "3.2e-06", "9.3", "0.999990", "100.0 %", "same direction", "–"],
         ["openvino bf16", "PyTorch", "4", "3.2e-06", "9.3", "0.999990", "87.5 %", "REFUSED", "too far"],
-    ]
-
-
-def record(results, reference=None, comparisons=()):
-    return Accuracy.model_construct(results=results, reference=reference, comparisons=list(comparisons))
-
-
-def test_the_accuracy_table_holds_every_result_and_the_reference():
-    assert cells(tables.accuracy(record([result(838, 1000)], REFERENCE)))[1:] == [
-        ["b", "d", "fp32", "83.80 %", "81.39 to 85.95", "–", "1000", "this run"],
-        ["reference: published", "–", "–", "83.82 %", "–", "–", "–", "paper"],
     ]
 
 
@@ -171,18 +157,6 @@ def test_an_error_is_the_remark_alone():
     assert cells(tables.fps(sweep))[2][-1] == "out of memory"
 
 
-def test_what_must_be_known_of_the_answers_stands_below_the_accuracy():
-    remarked = result(838, 1000).model_copy(update={"remarks": ["No result for 1 of 1001 images."]})
-    shown = tables.accuracy(record([remarked]))._repr_html_()
-    assert shown.endswith('</table></div><p class="sentence warning">No result for 1 of 1001 images.</p>')
-
-
-def test_what_was_not_evaluated_says_why_and_counts_no_images():
-    empty = dict.fromkeys(("top1_pct", "top1_interval_pct"))
-    unknown = result(838, 1000).model_copy(update={**empty, "evaluated": False, "reason": "random weights"})
-    assert cells(tables.accuracy(record([unknown])))[1] == ["b", "d", "fp32", "not evaluated: random weights", "–", "–", "–", "this run"]
-
-
 def test_the_start_is_that_of_the_first_row_that_has_one():
     sweep = sweep_of()
     sweep.series[0].rows[2].load_seconds, sweep.series[0].rows[2].first_call_ms = 1.5, 20.0
@@ -240,47 +214,3 @@ def test_without_a_baseline_the_noise_is_the_rows_own():
     sweep = sweep_with(noise=NOISY)
     del sweep.series[1]
     assert cells(tables.fps(sweep))[1][-2] == "NOISY: it drifts"
-
-
-# comparisons
-
-
-def test_options_stand_below_the_accuracy_compared_image_by_image():
-    candidate, option = result(9, 10), result(8, 10).model_copy(update={"stage": "option_1", "backend": "openvino int8"})
-    counts = {"both_right": 7, "only_a": 2, "only_b": 1, "both_wrong": 0}
-    judged = {"p_value": 0.0471, "difference_interval_pct": (-2.5005, -0.094), "margin_points": 0.7}
-    compared = Comparison(a="candidate", b="option_1", **counts, **judged, verdict="INCONCLUSIVE", images_to_decide=31234)
-
-    shown = tables.accuracy(record([candidate, option], comparisons=[compared]))
-    assert [row[0] for row in cells(shown)[1:3]] == ["b", "option 1: openvino int8"]
-    assert table(shown, "Against the candidate on the same images. Difference: the configuration") == [
-        [
-            "configuration",
-            "both right",
-            "only the candidate",
-            "only this",
-            "both wrong",
-            "p",
-            "difference, points",
-            "verdict",
-            "images to decide",
-        ],
-        ["option 1: openvino int8", "7", "2", "1", "0", "0.047", "-2.50 to -0.09", "INCONCLUSIVE", "31,234"],
-    ]
-    assert "EQUIVALENT: within 0.7 points by two one-sided tests" in shown._repr_html_()
-
-
-def test_without_options_there_is_no_comparison():
-    assert "Against the candidate" not in tables.accuracy(record([result(9, 10)]))._repr_html_()
-
-
-def test_every_other_pair_has_a_table_of_its_own():
-    stages = ["candidate", "option_1", "option_2"]
-    results = [result(9, 10).model_copy(update={"stage": stage, "backend": f"of {stage}"}) for stage in stages]
-    right = {stage: np.arange(10) < 9 - number for number, stage in enumerate(stages)}
-    pairs = [paired.compare(a, b, right[a], right[b]) for a, b in itertools.combinations(stages, 2)]
-    shown = tables.comparisons(record(results, comparisons=pairs))
-    assert table(shown, "Every other pair")[1:] == [
-        ["option 1: of option_1", "option 2: of option_2", "-30.95 to 14.28", "1", "INCONCLUSIVE"]
-    ]
-    assert len(table(shown, "Against the candidate")) == 3
