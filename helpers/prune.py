@@ -20,11 +20,8 @@ KNOWN = (  # what notebooks leave in artefacts/: files, then folders; whatever e
     *("manifest.csv", "tensors.npy", "tensors.jsonl", "*.npz", "*.onnx", "*.onnx.data", "*.om", "sweep_blocks.jsonl", "aipp.cfg", "*.log"),
     *("*.partial", f"{files.UNFINISHED}*", "*_int8", "atc", "photographs", "recorded_*"),
 )
-DAY, QUIET, QUIET_PARTIAL = (
-    86_400,
-    60,
-    1_800,
-)  # seconds; a point of the longest profile leaves its partial file alone for a quarter of an hour
+DAY, QUIET = 86_400, 60  # seconds; between two notebooks nothing is being written for a moment
+QUIET_PARTIAL = 1_800  # seconds; a point of the longest profile can leave its partial file alone for a quarter of an hour
 
 
 def main(arguments: list[str] | None = None) -> int:
