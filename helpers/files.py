@@ -42,9 +42,27 @@ def whole(path: Path) -> Iterator[Path]:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that are gone were writing into a folder."""
     for path in folder.glob(f"{UNFINISHED}*"):
-        writer = path.name.removeprefix(UNFINISHED).partition("-")[0]
-        if not (writer.isdecimal() and psutil.pid_exists(int(writer))):
+        if not _has_writer(path):
             path.unlink(missing_ok=True)
+
+
+def is_being_written(folder: Path) -> bool:
+    """Return whether a process of this machine is writing a file into a folder by `whole`."""
+    return any(_has_writer(path) for path in folder.glob(f"{UNFINISHED}*"))
+
+
+def _has_writer(path: Path) -> bool:
+    writer = path.name.removeprefix(UNFINISHED).partition("-")[0]
+    return writer.isdecimal() and psutil.pid_exists(int(writer))
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder and below it; links count for nothing and are not followed."""
+    if path.is_symlink():
+        return 0
+    if path.is_dir():
+        return sum(map(size_of, path.iterdir()))
+    return path.stat().st_size if path.is_file() else 0
 
 
 def walk(folder: Path) -> Iterator[Path]:

@@ -1,16 +1,13 @@
-"""Executed notebook -> one self-contained HTML file; all runs -> one index. No script, no network reference."""
+"""Executed notebook -> one self-contained HTML file. No script, no network reference."""
 
 from html import escape
 from pathlib import Path
-from urllib.parse import quote
 
 import nbformat
-from jinja2 import Environment, FileSystemLoader
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
-from helpers import files, formats, records, steps
-from helpers.errors import UserError
+from helpers import files
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,36 +42,3 @@ def render(notebook: Path, page: Path, title: str = "") -> None:
     }
     text, _ = exporter.from_notebook_node(executed, resources=resources)
     files.write_text(page, text)
-
-
-def write_index(reports: Path) -> None:
-    """Write `index.html`: one row for each run below a folder, made from the records alone."""
-    rows = [_index_row(path.parent) for path in reports.glob("*/1_prepare_data.html")]
-    rows.sort(key=lambda row: row["texts"][0], reverse=True)
-    jinja = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True)
-    page = jinja.get_template("index_of_runs.html.j2")
-    files.write_text(reports / "index.html", page.render(rows=rows, style=(TEMPLATES / "style.css").read_text(encoding="utf-8")))
-
-
-def _index_row(run: Path) -> dict:
-    """Return what the index says of one run; records that are missing, foreign or not made from each other leave it empty."""
-    try:
-        _, _, accuracy, sweep = steps.load_inputs(records.Report, run)
-        report = steps.load(records.Report, run)
-    except UserError:
-        return {"run": run.name, "link": "", "texts": [""] * 3, "numbers": [""] * 4, "verdict": "not finished"}
-    candidate, top1 = sweep.one("candidate"), accuracy.results[0].top1_pct
-    points = [(row.regions[sweep.region], row.batch) for row in candidate.rows if sweep.region in row.regions]
-    best, batch = max(points, key=lambda point: point[0].images_per_second, default=(None, ""))
-    return {
-        "run": run.name,
-        "link": quote(f"{run.name}/report.html"),
-        "texts": [report.created_utc[:16].replace("T", " "), candidate.name, candidate.device],
-        "numbers": [
-            formats.fps(best) or "",
-            batch,
-            formats.times(sweep.geomean_ratio) if sweep.geomean_ratio else "",
-            f"{top1:.2f} %" if top1 is not None else "",
-        ],
-        "verdict": report.verdict.replace("NONE", "no verdict"),
-    }

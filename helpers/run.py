@@ -15,7 +15,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import ROOT, backends, files, formats, html, params, records, steps
+from helpers import ROOT, backends, files, formats, html, index, params, records, steps
 from helpers.ascend import HANG_LOGS, kit
 from helpers.errors import ParameterError, UserError, why_it_died
 
@@ -48,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.kit:
             kit.check_folder(options.kit)
         failed = next(filter(None, (_execute(name, settings, folder, options.force) for name in chosen)), 0)
-        if folder.parent == ROOT / "reports":
-            html.write_index(folder.parent)
+        if ROOT / "reports" in folder.parents:
+            index.write_index(ROOT / "reports")
         if options.kit and not failed:
             _write_kit(options, settings, folder)
     except UserError as error:

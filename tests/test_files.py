@@ -22,8 +22,23 @@ def test_a_file_being_written_says_by_whom(tmp_path):
     with files.whole(tmp_path / "data.json") as temporary:
         assert temporary.name.startswith(f".unfinished-{os.getpid()}-data.json.")
         files.remove_unfinished(tmp_path)
+        assert files.is_being_written(tmp_path)
         temporary.write_text("whole")
     assert os.listdir(tmp_path) == ["data.json"]
+    assert not files.is_being_written(tmp_path)
+
+
+def test_the_size_of_a_folder_is_that_of_its_files_and_not_of_what_links_lead_to(tmp_path):
+    (tmp_path / "run" / "artefacts").mkdir(parents=True)
+    (tmp_path / "run" / "data.json").write_bytes(bytes(10))
+    (tmp_path / "run" / "artefacts" / "tensors.npy").write_bytes(bytes(200))
+    (tmp_path / "elsewhere").write_bytes(bytes(4000))
+    (tmp_path / "run" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "run" / "round").symlink_to(tmp_path / "run")
+    (tmp_path / "run" / "dangling").symlink_to(tmp_path / "nowhere")
+    assert files.size_of(tmp_path / "run") == 210
+    assert files.size_of(tmp_path / "run" / "data.json") == 10
+    assert files.size_of(tmp_path / "nowhere") == 0
 
 
 @pytest.fixture

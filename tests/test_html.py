@@ -138,16 +138,3 @@ def test_the_chart_says_its_numbers_in_its_alt_text_and_starts_at_zero():
 
 def test_a_chart_has_the_same_bytes_every_time():
     assert charts.fps(sweep_of()).svg == charts.fps(sweep_of()).svg
-
-
-def test_the_index_lists_every_run_and_survives_foreign_records(tmp_path):
-    for name in ("a<b>", "second"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "data.json").write_text("{}")
-        (tmp_path / name / "1_prepare_data.html").write_text("")
-    html.write_index(tmp_path)
-    text = (tmp_path / "index.html").read_text()
-    assert "a&lt;b&gt;" in text
-    assert "second" in text
-    assert text.count("not finished") == 2
-    assert "<script" not in text

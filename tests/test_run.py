@@ -13,7 +13,7 @@ import papermill
 import pytest
 import yaml
 
-from helpers import ROOT, dataset, html, records, run, steps
+from helpers import ROOT, dataset, index, records, run, steps
 from helpers.params import STEPS
 from helpers.records import Accuracy, Data, Model, Report, Sweep
 from tests import models
@@ -125,7 +125,7 @@ def test_the_report_tells_the_whole_story(demo):
         assert part in text, part
     assert "REFUSED" not in text
     assert '<img alt="onnxruntime fp32 runs at' in text
-    html.write_index(demo[1].parent)
+    index.write_index(demo[1].parent)
     assert 'href="run/report.html"' in (demo[1].parent / "index.html").read_text()
 
 
@@ -230,7 +230,7 @@ def test_random_weights_and_simulated_devices_say_so(tmp_path):
     report = (tmp_path / "run" / "report.html").read_text()
     assert "not evaluated: random weights" in report
     assert report.index("Simulated device") < report.index("<img")
-    html.write_index(tmp_path)
+    index.write_index(tmp_path)
     assert "(simulated device)" in (tmp_path / "index.html").read_text()
 
 
@@ -271,7 +271,7 @@ def test_a_notebook_that_failed_leaves_its_page_and_no_older_result(tmp_path, ca
     labels.write_text(labels.read_text() + "another.png 3\n")
     assert run.main([str(params)]) == 1
     assert not [name for name in ("data.json", "report.json", "report.html") if (tmp_path / "run" / name).exists()]
-    html.write_index(tmp_path)
+    index.write_index(tmp_path)
     assert "not finished" in (tmp_path / "index.html").read_text()
     page = (tmp_path / "run" / "1_prepare_data.html").read_text()
     assert "no image for 1 label (first: another.png)" in page
