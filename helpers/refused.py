@@ -122,9 +122,9 @@ def _of_preparation(refused: Refused, expected: np.ndarray, asked: Answer) -> st
         found = refused.agreement(asked(refused.images.prepared(variant.how)[refused.places]))
         if found.passed and CLOSER * (1 - found.cosine_min) <= 1 - plain.cosine_min:
             return (
-                f"{refused.name} prepares its input wrongly: to {formats.counted(found.images, 'image')} it answers as the original does "
-                f"with '{variant.words}' (cosine {found.cosine_min:.4f}, {plain.cosine_min:.4f} as prepared): correct what its first layers "
-                "or AIPP do to the input and convert again."
+                f"{refused.name} prepares its input wrongly: on {formats.counted(found.images, 'image')} it answers as the original does "
+                f"with '{variant.words}' (cosine {found.cosine_min:.4f}, {plain.cosine_min:.4f} as prepared): correct what "
+                "its first layers or AIPP do to the input and convert again."
             )
     return ""
 
