@@ -69,39 +69,29 @@ def in_words(found: list[Layer], exact: bool) -> str:
         return "No layer could be compared: the two have no value in common."
     parted = parting(found, exact)
     if parted:
-        before = max((layer.relative_error for layer in found[: found.index(parted)]), default=0.0)
-        rest = f"everything before it agrees to {before:.1g}" if parted is not found[0] else "it is the first that was compared"
-        return f"They part first at {_named(parted)}: cosine {parted.cosine:.2f}, relative error {parted.relative_error:.2g}; {rest}."
-    worst = max(found, key=lambda layer: layer.relative_error)
-    said = f"the largest relative error of {len(found)} layers is {worst.relative_error:.1g}, cosine {worst.cosine:.3g}, at {_named(worst)}"
+        before = max((layer.relative_error for layer in found[: found.index(parted)]), default=None)
+        rest = "it is the first that was compared" if before is None else f"everything before it agrees to {_told(before, 1)}"
+        return f"They part first at {_named(parted)}: cosine {parted.cosine:.2f}, relative error {_told(parted.relative_error)}; {rest}."
+    worst, most = max(found, key=lambda layer: layer.relative_error), max(found, key=lambda layer: layer.added)
+    said = f"of {len(found)} compared the least alike is {_named(worst)}, relative error {_told(worst.relative_error)}"
     if exact:
         return f"No layer parts by more than {TOLERANCE:g}: {said}."
-    most = max(found, key=lambda layer: layer.added)
-    return f"No single layer parts: {said}; {_named(most)} adds most, {most.added:.1g}."
+    adds = "it also" if most is worst else _named(most)
+    return f"No single layer parts: {said}, cosine {worst.cosine:.4f}; {adds} adds most to the difference, {_told(most.added)}."
 
 
 def shown(found: list[Layer], exact: bool, remarks: tuple[str, ...] = ()) -> Group:
     """Return the sentence and a table of the layers around the parting and of those that add most, for a notebook."""
     parted = parting(found, exact)
-    at = found.index(parted) if parted else -1
+    at = found.index(parted) if parted else 0
     chosen = set(range(max(at - AROUND, 0), min(at + AROUND + 1, len(found)))) if parted else set()
     chosen |= set(sorted(range(len(found)), key=lambda place: -found[place].added)[:LARGEST])
-    rows = [
-        [
-            layer.module,
-            layer.operator,
-            f"{layer.cosine:.4f}",
-            f"{layer.relative_error:.1e}",
-            f"{layer.added:.1e}",
-            "parts first" if layer is parted else "parted" if _parts(layer, exact) else None,
-        ]
-        for layer in (found[place] for place in sorted(chosen))
-    ]
+    beside = " or are beside the first that parts" if parted else ""
     caption = (
-        f"{len(found)} layers were compared, of which these add most to the difference{' or are beside the first that parts' * bool(parted)}, "
-        "in the order of the model. Relative error: size of the difference over that of the reference, over all images; added: what it is "
-        "more than in what the layer is computed from"
+        f"Of {len(found)} layers compared, in the order of the model, these add most to the difference{beside}. Relative error: size of "
+        "the difference over that of the reference, over all images; added: what it is more than in what the layer is computed from"
     )
+    rows = [_row(found[place], parted, exact) for place in sorted(chosen)]
     table = Table(["layer", "operator", "cosine", "relative error", "added", "remark"], rows, caption) if rows else None
     return Group([Sentence(in_words(found, exact), "warning" if parted else ""), table, *(Sentence(f"{text}.") for text in remarks)])
 
@@ -131,7 +121,9 @@ def suspicious_weights(onnx_path: Path, layer: Layer, module=None) -> str:
     channel, since a BatchNorm may be folded into it; its bias is then another and not compared.
     """
     state = module.state_dict() if module else {}
-    originals = {short: state[name].numpy() for name, short in graph.without_wrapper(state).items()}
+    prefix = graph.wrapper(state)
+    originals = {name.removeprefix(prefix): weight.numpy() for name, weight in state.items()}
+    convolutions = {name.rpartition(".")[0] for name, weight in originals.items() if weight.ndim > 2}
     for place, made in weights_of(onnx_path, layer):
         owner, _, kind = place.rpartition(".")
         what = f"its {kind}" if owner == layer.module else f"{place}, that it is computed with,"
@@ -140,8 +132,8 @@ def suspicious_weights(onnx_path: Path, layer: Layer, module=None) -> str:
             return f"{what} has values that are not finite"
         if not made.any() and (original.any() if original is not None else kind == "weight" and made.ndim > 1):
             return f"{what} has only zeros"
-        of_convolution = owner in {name.rpartition(".")[0] for name, array in originals.items() if array.ndim > 2}
-        if original is not None and not (kind == "bias" and of_convolution) and not _same_weight(made, original):
+        comparable = original is not None and not (kind == "bias" and owner in convolutions)
+        if comparable and not _same_weight(made, original):
             return f"{what} is not the original's"
     return ""
 
@@ -157,9 +149,11 @@ def _probe(folder: Path, model: Model, target: Target) -> Probe:
         return layers.of_onnx(made, target, precision=stage.precision)
     precision = stage.precision if target.precision == "auto" else target.precision
     if target.backend == "torch":
+        from helpers import torch_layers  # absent on device hosts
+
         if target.provider_options or backends.provider(target) != "cpu":
             raise UserError("torch tells what its layers give on the CPU and without provider_options alone: leave them out.")
-        return layers.of_torch(classifier.load(model.params["model"], model.params["checkpoint"]), made, precision)
+        return torch_layers.of_torch(classifier.load(model.params["model"], model.params["checkpoint"]), made, precision)
     path = folder / model.stage("openvino").file / quantise.GRAPH if precision == "int8" else folder / stage.file
     return layers.of_openvino(path, graph.values(made), target, precision)
 
@@ -184,6 +178,15 @@ def _closeness(difference: float, wanted: float, got: float, product: float) -> 
 
 def _parts(layer: Layer, exact: bool) -> bool:
     return layer.relative_error > TOLERANCE if exact else layer.cosine < COSINE_MIN
+
+
+def _row(layer: Layer, parted: Layer | None, exact: bool) -> list[object]:
+    remark = "parts first" if layer is parted else "parted" if _parts(layer, exact) else None
+    return [layer.module, layer.operator, f"{layer.cosine:.4f}", _told(layer.relative_error), _told(layer.added), remark]
+
+
+def _told(error: float, digits: int = 2) -> str:
+    return f"{error:.{digits}g}" if math.isfinite(error) else "infinite"
 
 
 def _named(layer: Layer) -> str:

@@ -16,6 +16,7 @@ from onnx import NodeProto, TensorProto, numpy_helper
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE}
 WRAPPER = "classifier."  # the attribute that classifier.load keeps the mmcls model in
 SCOPES = "pkg.torch.onnx.name_scopes"
+KINDS = {2: "bias", 3: "running_mean", 4: "running_var"}  # place among a node's inputs -> what PyTorch calls it
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,8 @@ def values(model: onnx.ModelProto, known: Collection[str] = ()) -> dict[str, Val
     """Return name -> value in topological order, of what depends on the image; `known` are module names that scopes may stand for."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.output]}
-    weights = _weight_names(model)
-    names = {name.rpartition(".")[0] for name in weights.values()} | set(known)
-    constants = {tensor.name for tensor in graph.initializer}
+    (named, prefix), constants = _weight_names(model), {tensor.name for tensor in graph.initializer}
+    modules = {name.rpartition(".")[0] for name in named.values()} | set(known)
     nearest = {value.name: () for value in graph.input if value.name not in constants}
     found = {}
     for node in graph.node:
@@ -41,7 +41,7 @@ def values(model: onnx.ModelProto, known: Collection[str] = ()) -> dict[str, Val
         if not sources:
             continue
         before = tuple(dict.fromkeys(name for source in sources for name in source))
-        module = _resolved(_scope(node, weights), names) or node.name or node.output[0]
+        module = _resolved(_scope(node, named).removeprefix(prefix), modules) or node.name or node.output[0]
         for name in filter(None, node.output):
             is_float = types.get(name) in FLOATS
             nearest[name] = (name,) if is_float else before
@@ -51,7 +51,7 @@ def values(model: onnx.ModelProto, known: Collection[str] = ()) -> dict[str, Val
 
 def weights(model: onnx.ModelProto, computed: Collection[str]) -> list[tuple[str, np.ndarray]]:
     """Return the float constants of the nodes that compute some values, each with its place in PyTorch: module, dot, weight or bias."""
-    named, constants = _weight_names(model), {tensor.name: tensor for tensor in model.graph.initializer}
+    (named, _), constants = _weight_names(model), {tensor.name: tensor for tensor in model.graph.initializer}
     modules = {name: value.module for name, value in values(model).items()}
     return [
         (named.get(name) or f"{modules[node.output[0]]}.{_kind(node, place)}", numpy_helper.to_array(constants[name]))
@@ -62,40 +62,38 @@ def weights(model: onnx.ModelProto, computed: Collection[str]) -> list[tuple[str
     ]
 
 
-def without_wrapper(names: Collection[str]) -> dict[str, str]:
-    """Return each dotted name -> the same without our wrapper's attribute, where all of them have it."""
-    wrapped = all(name.startswith(WRAPPER) for name in names)
-    return {name: name.removeprefix(WRAPPER) if wrapped else name for name in names}
+def wrapper(names: Collection[str]) -> str:
+    """Return our wrapper's prefix where all dotted names have it, else nothing: a user's VGG has a `classifier` beside its `features`."""
+    dotted = [name for name in names if "." in name]
+    return WRAPPER if dotted and all(name.startswith(WRAPPER) for name in dotted) else ""
 
 
-def _weight_names(model: onnx.ModelProto) -> dict[str, str]:
-    """Return initializer -> dotted name in PyTorch, of those that have kept it."""
-    kept = {tensor.name: tensor.name.rpartition("/")[2] for tensor in model.graph.initializer}
-    dotted = {name: short for name, short in kept.items() if re.fullmatch(r"\w+(\.\w+)+", short)}
-    short = without_wrapper(set(dotted.values()))
-    return {name: short[full] for name, full in dotted.items()}
+def _weight_names(model: onnx.ModelProto) -> tuple[dict[str, str], str]:
+    """Return initializer -> dotted name in PyTorch, of those that have kept it, and the prefix that they had in common."""
+    tails = {tensor.name: tensor.name.rpartition("/")[2] for tensor in model.graph.initializer}
+    dotted = {name: tail for name, tail in tails.items() if re.fullmatch(r"\w+(\.\w+)+", tail)}
+    prefix = wrapper(dotted.values())
+    return {name: tail.removeprefix(prefix) for name, tail in dotted.items()}, prefix
 
 
 def _kind(node: NodeProto, place: int) -> str:
     """Return what PyTorch calls an input of a node."""
-    return "bias" if node.op_type == "Add" else {2: "bias", 3: "running_mean", 4: "running_var"}.get(place, "weight")
+    return "bias" if node.op_type == "Add" else KINDS.get(place, "weight")
 
 
-def _scope(node: NodeProto, weights: dict[str, str]) -> str:
+def _scope(node: NodeProto, named: dict[str, str]) -> str:
     """Return the module that a node says it comes from, empty where it says none."""
     if node.name.startswith("/"):
         scope: list[str] = []
         for part in node.name.split("/")[1:-1]:  # a member of a Sequential repeats its owner: layers/layers.0
             scope[-1:] = [part] if scope and part.startswith(f"{scope[-1]}.") else [*scope[-1:], part]
         return ".".join(scope)
-    own = next((weights[name] for name in node.input if name in weights), "")
+    own = next((named[name] for name in node.input if name in named), "")
     told = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), None)
-    if own or not told:
-        return own.rpartition(".")[0]
-    return ast.literal_eval(told)[-2].removeprefix(WRAPPER)
+    return ast.literal_eval(told)[-2] if told and not own else own.rpartition(".")[0]
 
 
 def _resolved(scope: str, known: Collection[str]) -> str:
-    """Return the one known module that a scope is the end of: an owner that is not called itself leaves no trace in it."""
+    """Return the one known module that a scope is the end of, else the scope: an owner that is not called itself leaves no trace in it."""
     owners = [name for name in known if name.endswith(f".{scope}")] if scope and scope not in known else []
     return owners[0] if len(owners) == 1 else scope

@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from helpers import backends, graph, quantise
+from helpers import backends, graph
 from helpers.backends import onnxruntime
 from helpers.errors import UserError, first_line
 from helpers.graph import Value
 from helpers.params import Target
 
 Values = dict[str, np.ndarray]
-UNMOVED = 0.02  # relative difference of a runtime's answer with its layers asked for; more, and they are not those of its answer
+UNMOVED = (
+    5e-3  # relative difference of OpenVINO's answer with its layers asked for: 0 in fp32 and int8, 2e-5 in bf16, 0.02 to 0.7 where it fails
+)
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,6 @@ def of_openvino(path: Path, values: dict[str, Value], target: Target, precision:
             yield {name: told[port] for port in asked.outputs for name in port.get_names() & values.keys()}
 
     return Probe(f"OpenVINO {precision}", run, values, precision)
-
-
-def of_torch(module, model: onnx.ModelProto, precision: str = "fp32") -> Probe:
-    """Return the probe of what `classifier.load` gives, on the CPU, under the names of the ONNX model that was exported from it."""
-    import torch
-
-    def run(images: np.ndarray) -> Iterator[Values]:
-        places = None
-        for image in images:
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                told, folded = _calls(module, torch.from_numpy(image[None]))
-            places = places or _places(model, told, folded)
-            yield {value: told[call] for value, call in places.items()}
-
-    return Probe(f"PyTorch {precision}", run, graph.values(model), precision)
 
 
 def of_folder(folder: Path, values: dict[str, Value], like: Values) -> Probe:
@@ -155,53 +142,3 @@ def _check_unmoved(plain: np.ndarray, asked: np.ndarray) -> None:
         raise UserError(
             f"OpenVINO answers otherwise (by {moved:.2g}) when its layers are asked for: compare by another runtime or precision."
         )
-
-
-def _calls(module, image) -> tuple[Values, dict[str, str]]:
-    """Return call -> output of each innermost module as scopes name it, the whole module's as ""; and call -> the BatchNorm after it."""
-    import torch
-
-    parts = dict(module.named_modules())
-    short = graph.without_wrapper([name for name in parts if "." in name])
-    counts, told, folded, last = Counter(), {}, {}, ("", None)
-
-    def keep(name: str):
-        def hook(part, given, output) -> None:
-            nonlocal last
-            call = f"{name}_{counts[name]}" if counts[name] else name  # relu_1 is the second call of relu
-            counts[name] += 1
-            if not isinstance(output, torch.Tensor):
-                return
-            if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and given[0] is last[1]:
-                folded[last[0]] = call
-            told[call] = output.float().numpy().copy()  # what follows may write into it
-            last = call, output
-
-        return hook
-
-    leaves = [(name, part) for name, part in parts.items() if name and not any(part.children())]
-    handles = [part.register_forward_hook(keep(short.get(name, name))) for name, part in leaves]
-    try:
-        told[""] = module(image).float().numpy()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return told, folded
-
-
-def _places(model: onnx.ModelProto, told: Values, folded: dict[str, str]) -> dict[str, str]:
-    """Return ONNX value -> call of a module: its output is the one value that leaves its scope.
-
-    A BatchNorm that the graph no longer has is in the output of the layer before it.
-    """
-    values = graph.values(model, set(told) - {""})
-    modules = {value.module for value in values.values()}
-    read = {(name, value.module) for value in values.values() for name in value.inputs}
-    leaving = [name for name, value in values.items() if any(source == name and module != value.module for source, module in read)]
-    times = Counter(values[name].module for name in leaving)
-    places = {}
-    for name in leaving:
-        call = values[name].module
-        if call in told and times[call] == 1:
-            places[name] = folded[call] if folded.get(call, call) not in modules else call
-    return places | {model.graph.output[0].name: ""}
