@@ -72,6 +72,17 @@ class WhatIf:
         return [f"{value:.3g}" for value in (np.mean(share), np.mean(mean), max(most))]
 
 
+@dataclass(frozen=True)
+class Tried:
+    """Top-1 of every variant against the preparation as it is: key of a variant -> comparison; none where none was evaluated."""
+
+    comparisons: Mapping[str, Comparison]
+    element: Group | Sentence
+
+    def _repr_html_(self) -> str:
+        return self.element._repr_html_()
+
+
 def prepare(source: Path, manifest: Manifest, how: Preprocess, folder: Path, count: int) -> WhatIf:
     """Prepare up to `count` images, spread evenly over the manifest, in every way that needs other pixels, and keep them in the folder.
 
@@ -99,7 +110,7 @@ def prepare(source: Path, manifest: Manifest, how: Preprocess, folder: Path, cou
     return WhatIf(folder, how, Manifest(names, np.array([labels[name] for name in names], np.int32)), pixels)
 
 
-def evaluate(step: Step, data: Data, model: Model, candidate: Result) -> Group | Sentence:
+def evaluate(step: Step, data: Data, model: Model, candidate: Result) -> Tried:
     """Return top-1 of the candidate for each variant on the same images, and which of them tell; a sentence where there is none.
 
     The answers to the images as prepared are those that the accuracy has kept.
@@ -124,7 +135,7 @@ def evaluate(step: Step, data: Data, model: Model, candidate: Result) -> Group |
         right = _right(backend, ways, pixels, dict(there[index] for index in chosen), step.settings.batch_size)
         fewer = f" (of {len(there):,}, to save time)" if len(chosen) < len(there) else ""
         remark = "; it normalises by itself, so that no other mean and std can be tried" if how.dtype == "uint8" else ""
-        return _compared(right, f"{fewer}, {backend.identity}{remark}")
+        return _compared(right, ways, f"{fewer}, {backend.identity}{remark}")
 
 
 @dataclass(frozen=True)
@@ -144,8 +155,8 @@ class _Ways:
             yield places, np.concatenate([self.ways[place // each][[place % each]] for place in places])
 
 
-def _not_evaluated(reason: str) -> Sentence:
-    return Sentence(f"What another preparation does to top-1 was not evaluated: {reason}.")
+def _not_evaluated(reason: str) -> Tried:
+    return Tried({}, Sentence(f"What another preparation does to top-1 was not evaluated: {reason}."))
 
 
 def _spread(total: int, count: int) -> np.ndarray:
@@ -164,22 +175,23 @@ def _answers(folder: Path, data: Data, candidate: Result) -> dict[str, tuple[int
 def _right(
     backend: Backend, ways: list[Variant], pixels: Pixels, chosen: dict[int, tuple[int, int]], batch_size: int
 ) -> dict[str, np.ndarray]:
-    """Return words of each variant -> bool [M]: is the answer right; `chosen`: place among the pixels -> label and answer as prepared."""
+    """Return key of each variant -> bool [M]: is the answer right; `chosen`: place among the pixels -> label and answer as prepared."""
     labels, answers = np.array(list(chosen.values()), np.int32).T
     stored = {key: pixels[key][list(chosen)] for key in {variant.stored for variant in ways}}
     tensors = _Ways([Tensors(stored[way.stored], way.how) for way in ways])
     right = accuracy.evaluate(backend, tensors, np.tile(labels, len(ways)), batch_size).right.reshape(len(ways), -1)
-    return {AS_IS_WORDS: answers == labels, **dict(zip((way.words for way in ways), right, strict=True))}
+    return {AS_IS: answers == labels, **dict(zip((way.key for way in ways), right, strict=True))}
 
 
-def _compared(right: dict[str, np.ndarray], caption: str) -> Group:
-    """Return the sentence and the table that `_right` amounts to."""
-    images = formats.counted(len(right[AS_IS_WORDS]), "image")
-    top1 = {words: f"{100 * answers.mean():.1f}" for words, answers in right.items()}
-    found = [paired.compare(AS_IS_WORDS, words, right[AS_IS_WORDS], answers) for words, answers in right.items() if words != AS_IS_WORDS]
-    rows = [[AS_IS_WORDS, top1[AS_IS_WORDS], None, None], *([one.b, top1[one.b], one.only_a, one.only_b] for one in found)]
+def _compared(right: dict[str, np.ndarray], ways: list[Variant], caption: str) -> Tried:
+    """Return the comparisons, the sentence and the table that `_right` amounts to."""
+    images = formats.counted(len(right[AS_IS]), "image")
+    found = {way.key: paired.compare(AS_IS_WORDS, way.words, right[AS_IS], right[way.key]) for way in ways}
+    top1 = {words: f"{100 * right[key].mean():.1f}" for key, words in [(AS_IS, AS_IS_WORDS), *((way.key, way.words) for way in ways)]}
+    rows = [[AS_IS_WORDS, top1[AS_IS_WORDS], None, None], *([one.b, top1[one.b], one.only_a, one.only_b] for one in found.values())]
     headers = ["what if", "top-1, %", "right only as prepared", "right only so"]
-    return Group([Sentence(_in_words(found, top1, images)), Table(headers, rows, f"{images}{caption}")])
+    said = Sentence(_in_words(list(found.values()), top1, images))
+    return Tried(found, Group([said, Table(headers, rows, f"{images}{caption}")]))
 
 
 def _in_words(found: list[Comparison], top1: dict[str, str], images: str) -> str:

@@ -264,7 +264,7 @@ def evaluated(tmp_path, monkeypatch, backend, labels, candidate=EVALUATED, names
 
 
 def test_a_model_that_looks_at_colour_tells_when_colours_are_exchanged(tmp_path, monkeypatch):
-    sentence, table = evaluated(tmp_path, monkeypatch, Colour(), [0, 1, 2] * 4).elements
+    sentence, table = evaluated(tmp_path, monkeypatch, Colour(), [0, 1, 2] * 4).element.elements
     rows = {cells[0]: cells[1:] for cells in table.rows}
     assert rows["as prepared"] == ["100.0", None, None]
     assert rows["red and blue exchanged"] == ["33.3", 8, 0]
@@ -275,9 +275,17 @@ def test_a_model_that_looks_at_colour_tells_when_colours_are_exchanged(tmp_path,
     assert sentence.text.count("red and blue") == 1
 
 
+def test_comparisons_are_told_by_variant_beside_what_the_cell_shows(tmp_path, monkeypatch):
+    tried = evaluated(tmp_path, monkeypatch, Colour(), [0, 1, 2] * 4)
+    assert list(tried.comparisons) == ["decoder", "resizer", "interpolation", "crop", "channels", "unit", "exchanged"]
+    found = tried.comparisons["channels"]
+    assert (found.a, found.b, found.both_right, found.only_a, found.only_b) == ("as prepared", "red and blue exchanged", 4, 8, 0)
+    assert tried._repr_html_() == tried.element._repr_html_()
+
+
 def test_pixels_prepared_otherwise_are_evaluated_and_the_worst_variant_is_named(tmp_path, monkeypatch):
     images = [framed()] * 8 + [plain(0)] * 12
-    sentence, table = evaluated(tmp_path, monkeypatch, Colour(), [1] * 8 + [0] * 12, images=images).elements
+    sentence, table = evaluated(tmp_path, monkeypatch, Colour(), [1] * 8 + [0] * 12, images=images).element.elements
     rows = {cells[0]: cells[1:] for cells in table.rows}
     assert rows["as prepared"][0] == "100.0"
     assert rows["short side 24 instead of 28 before the crop to 24"] == ["60.0", 8, 0]
@@ -288,18 +296,18 @@ def test_pixels_prepared_otherwise_are_evaluated_and_the_worst_variant_is_named(
 def test_where_images_tell_everything_no_more_is_said(tmp_path, monkeypatch):
     few = [variant for variant in what_if.variants(GREY_MEAN) if variant.key in ("prepared", "channels")]
     monkeypatch.setattr(what_if, "variants", lambda how: few)
-    sentence, _ = evaluated(tmp_path, monkeypatch, Colour(), [0, 1, 2] * 4).elements
+    sentence, _ = evaluated(tmp_path, monkeypatch, Colour(), [0, 1, 2] * 4).element.elements
     assert sentence.text == "Worst is 'red and blue exchanged': top-1 33.3 % instead of 100.0 %."
 
 
 def test_what_makes_it_better_is_said(tmp_path, monkeypatch):
-    sentence, _ = evaluated(tmp_path, monkeypatch, Colour(), [2, 1, 0] * 4).elements
+    sentence, _ = evaluated(tmp_path, monkeypatch, Colour(), [2, 1, 0] * 4).element.elements
     assert sentence.text.startswith("Better than as prepared: red and blue exchanged. Top-1 on 12 images can't tell these")
     assert sentence.text.count("red and blue") == 1
 
 
 def test_a_model_that_normalises_by_itself_is_given_no_other_mean(tmp_path, monkeypatch):
-    _, table = evaluated(tmp_path, monkeypatch, Colour("uint8"), [0, 1, 2] * 4).elements
+    _, table = evaluated(tmp_path, monkeypatch, Colour("uint8"), [0, 1, 2] * 4).element.elements
     assert [cells[0] for cells in table.rows if "mean" in cells[0]] == []
     assert [cells[1] for cells in table.rows if "exchanged" in cells[0]] == ["33.3"]
     assert table.caption.endswith("; it normalises by itself, so that no other mean and std can be tried")
@@ -307,7 +315,7 @@ def test_a_model_that_normalises_by_itself_is_given_no_other_mean(tmp_path, monk
 
 def test_labels_go_by_name_and_images_that_the_run_left_out_stay_out(tmp_path, monkeypatch):
     names = ["8.png", "0.png", "4.png"]
-    _, table = evaluated(tmp_path, monkeypatch, Colour(), [2, 0, 1], names=names).elements
+    _, table = evaluated(tmp_path, monkeypatch, Colour(), [2, 0, 1], names=names).element.elements
     assert next(iter(table.rows))[:2] == ["as prepared", "100.0"]
     assert table.caption.startswith("3 images, ")
 
@@ -332,12 +340,12 @@ def recorded():
 )
 def test_where_it_can_not_be_evaluated_a_sentence_says_why(tmp_path, monkeypatch, backend, values, reason):
     found = evaluated(tmp_path, monkeypatch, backend, [0] * 12, **values)
-    assert found == Sentence(f"What another preparation does to top-1 was not evaluated: {reason}.")
+    assert found == what_if.Tried({}, Sentence(f"What another preparation does to top-1 was not evaluated: {reason}."))
 
 
 def test_the_answers_as_prepared_are_those_of_the_accuracy(tmp_path, monkeypatch):
     backend = Colour()
-    _, table = evaluated(tmp_path, monkeypatch, backend, [0, 1, 2] * 4, answers=np.array([[0, 1, 2]] * 12)).elements
+    _, table = evaluated(tmp_path, monkeypatch, backend, [0, 1, 2] * 4, answers=np.array([[0, 1, 2]] * 12)).element.elements
     rows = {cells[0]: cells[1:] for cells in table.rows}
     assert rows["as prepared"] == ["33.3", None, None]
     assert rows["bilinear instead of bicubic"] == ["100.0", 0, 8]
@@ -350,7 +358,7 @@ def test_all_variants_take_a_quarter_of_the_inferences_or_a_few_images(tmp_path,
     assert what_if.FEWEST == 50
     monkeypatch.setattr(what_if, "FEWEST", fewest)
     backend, pictures = Colour(), [plain(number % 3) for number in range(60)]
-    _, table = evaluated(tmp_path, monkeypatch, backend, [0, 1, 2] * 20, images=pictures).elements
+    _, table = evaluated(tmp_path, monkeypatch, backend, [0, 1, 2] * 20, images=pictures).element.elements
     assert table.caption == f"{images} images{'' if images == 60 else ' (of 60, to save time)'}, colour fp32 on cpu"
     assert images * 7 <= sum(backend.seen) < images * 7 + 5
 

@@ -87,8 +87,11 @@ class Backend(backends.Backend):
         return self._session.run(None, {"input": batch})[0]
 
 
-def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
-    """Return a session whose first provider is the one asked for; a silent fall-back to another is a UserError."""
+def session(file: Path, target: Target, content: bytes | None = None) -> onnxruntime.InferenceSession:
+    """Return a session whose first provider is the one asked for; a silent fall-back to another is a UserError.
+
+    `content`: the model instead of what the file holds.
+    """
     provider = _provider(target)
     _preload(provider)
     options = onnxruntime.SessionOptions()
@@ -99,7 +102,7 @@ def session(file: Path, target: Target) -> onnxruntime.InferenceSession:
     for name, value in settings.items():
         options.add_session_config_entry(name, str(value))
     try:
-        loaded = onnxruntime.InferenceSession(file, options, _providers(provider, provider_options))
+        loaded = onnxruntime.InferenceSession(content or file, options, _providers(provider, provider_options))
     except Exception as error:  # onnxruntime's exceptions share no base class
         reason = first_line(error).rstrip(".")
         raise UserError(f"ONNX Runtime can't load {file.name} with {provider}: {reason}.") from error
