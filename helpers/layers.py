@@ -124,6 +124,8 @@ def _read(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
         return None, f"can't be read ({first_line(error)})"
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0 or not len(array):
         return None, "holds no numbers [images, ...]"
+    if array.shape == shape and shape[0] > 1:
+        return array[None], ""  # of one image, where the batch is not the first axis
     if array[0].size != np.prod(shape):
         return None, f"has {list(array.shape[1:])} for an image where the model has {list(shape[1:])}"
     if [axis for axis in array.shape[1:] if axis > 1] != [axis for axis in shape[1:] if axis > 1]:
