@@ -29,10 +29,10 @@ UNMOVED = (
 class Probe:
     """A model whose layers can be looked at: `run` takes images [N, ...] and yields name -> value of one image after another."""
 
-    name: str
+    name: str  # runtime and precision, for people
     run: Callable[[np.ndarray], Iterator[Values]]
     values: dict[str, Value]  # of the ONNX file, in its order
-    precision: str = "fp32"
+    precision: str = "fp32"  # unknown: held to what is asked of reduced precision
     remarks: tuple[str, ...] = ()
 
 
@@ -65,10 +65,14 @@ def of_openvino(path: Path, values: dict[str, Value], target: Target, precision:
     options = {"INFERENCE_PRECISION_HINT": PRECISIONS[target.precision], "INFERENCE_NUM_THREADS": backends.thread_count(target)}
     options = {"PERFORMANCE_HINT": "LATENCY", **options, **target.provider_options}
     read = core.read_model(path)
-    plain = core.compile_model(read, device, options)
-    there = {name for node in read.get_ops() for port in node.outputs() for name in port.get_names()} - plain.output().get_names()
-    read.add_outputs([name for name, value in values.items() if name in there and not (precision == "int8" and _of_attention(value))])
-    asked = core.compile_model(read, device, options)
+    there = {name for node in read.get_ops() for port in node.outputs() for name in port.get_names()} - read.output().get_names()
+    wanted = [name for name, value in values.items() if name in there and not (precision == "int8" and _of_attention(value))]
+    try:
+        plain = core.compile_model(read, device, options)
+        read.add_outputs(wanted)
+        asked = core.compile_model(read, device, options)
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO can't tell the layers of {path.name} ({first_line(error)}): compare by another runtime.") from error
 
     def run(images: np.ndarray) -> Iterator[Values]:
         for number, image in enumerate(images):

@@ -28,9 +28,13 @@ GRAPH = {
 }
 
 
-def probe(*images):
+def probe(*images, precision="fp32", remarks=()):
     """A stage that gives these values for one image after another."""
-    return Probe("stage", lambda given: ({name: np.float32(array) for name, array in told.items()} for told in images), GRAPH)
+
+    def run(given):
+        yield from ({name: np.float32(array) for name, array in told.items()} for told in images)
+
+    return Probe(f"a<b {precision}", run, GRAPH, precision, remarks)
 
 
 def compared(wanted, got):
@@ -76,7 +80,7 @@ def test_no_comparison_ends_in_nan(wanted, got, cosine, error):
     assert (layer.cosine, layer.relative_error) == (cosine, error)
     assert (depth.parting([layer], exact=True) is None) == (error == 0)
     assert (depth.parting([layer], exact=False) is None) == (error == 0)
-    assert "nan" not in depth.shown([layer], exact=True)._repr_html_()
+    assert "nan" not in depth.shown([layer], probe(), probe())._repr_html_()
 
 
 def layer(name, cosine, error, added=0.0):
@@ -114,12 +118,19 @@ def test_what_agrees_is_said_with_the_largest_difference():
 def test_the_table_has_the_parting_its_neighbours_and_what_adds_most_and_is_escaped():
     found = [layer(f"l{number:03d}", 1.0, 0.0, number / 1e6) for number in range(100)]
     found[50] = layer("<b>", 0.0, 1.0, 1.0)
-    html = depth.shown(found, exact=True, remarks=("x<y.npy is odd",))._repr_html_()
+    html = depth.shown(found, probe(), probe(remarks=("x<y.npy is odd",)))._repr_html_()
+    assert "a&lt;b fp32 against a&lt;b fp32: of 100 layers compared" in html
     names = ["l047", "l048", "l049", "&lt;b&gt;", "l051", "l052", "l053", "l096", "l097", "l098", "l099"]
     assert [row.split("</td>")[0].removeprefix("<td>") for row in html.partition("<tbody>")[2].split("<tr>")[1:]] == names
     assert [row.count("parts first") for row in html.split("<tr>")[2:]] == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
     assert "x&lt;y.npy is odd." in html
-    assert "<table>" not in depth.shown([], exact=True)._repr_html_()
+    assert "<table>" not in depth.shown([], probe(), probe())._repr_html_()
+
+
+@pytest.mark.parametrize(("precision", "parted"), [("fp32", True), ("int8", False), ("unknown", False)])
+def test_only_two_stages_in_fp32_are_to_agree_to_rounding(precision, parted):
+    html = depth.shown([layer("stem", 0.95, 0.3)], probe(), probe(precision=precision))._repr_html_()
+    assert ("They part first at stem" in html) is parted
 
 
 @pytest.fixture(scope="module")
