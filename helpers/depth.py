@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx.compose
 
-from helpers import backends, classifier, export, graph, layers, params, quantise, sources
+from helpers import backends, classifier, export, graph, layers, params, quantise, sources, torch_layers
 from helpers.elements import Group, Sentence, Table
 from helpers.errors import UserError
 from helpers.layers import Probe
@@ -158,8 +158,6 @@ def _probe(folder: Path, model: Model, target: Target) -> Probe:
         return layers.of_onnx(made, target, precision="unknown" if own else stage.precision)
     precision = stage.precision if target.precision == "auto" else target.precision
     if target.backend == "torch":
-        from helpers import torch_layers  # absent on device hosts
-
         if target.provider_options or backends.provider(target) != "cpu":
             raise UserError("torch tells what its layers give on the CPU and without provider_options alone: leave them out.")
         return torch_layers.of_torch(classifier.load(model.params["model"], model.params["checkpoint"]), made, precision)
