@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import onnx.compose
 
-from helpers import backends, classifier, export, graph, layers, params, quantise, sources
+from helpers import backends, classifier, export, graph, layers, params, quantise, sources, torch_layers
 from helpers.elements import Group, Sentence, Table
 from helpers.errors import UserError
 from helpers.layers import Probe
 from helpers.params import Target
 from helpers.records import Model
 
-TOLERANCE = 1e-3  # relative error, fp32 against fp32: on the demo two runtimes differ by 9e-7 in the worst layer
+TOLERANCE = 1e-3  # relative error, fp32 against fp32: two runtimes differ by 9e-7 in the worst layer of the demo, by 2e-6 of Conformer-base
 COSINE_MIN = 0.8  # of reduced precision: of the demo's layers the worst has 0.93 in int8 and 0.9999 in bf16, one without its weight about 0
 AROUND, LARGEST = 3, 5  # rows of the table: so many on either side of the parting, so many that add most
 GIVING = ("torch", "onnxruntime", "openvino")
@@ -80,20 +80,28 @@ def in_words(found: list[Layer], exact: bool) -> str:
     return f"No single layer parts: {said}, cosine {worst.cosine:.4f}; {adds} adds most to the difference, {_told(most.added)}."
 
 
-def shown(found: list[Layer], exact: bool, remarks: tuple[str, ...] = ()) -> Group:
-    """Return the sentence and a table of the layers around the parting and of those that add most, for a notebook."""
+def is_exact(reference: Probe, candidate: Probe) -> bool:
+    """Return whether both are fp32, so that they are to agree to rounding."""
+    return reference.precision == candidate.precision == "fp32"
+
+
+def shown(found: list[Layer], reference: Probe, candidate: Probe) -> Group:
+    """Return the sentence, a table of the layers around the parting and of those that add most, and the probes' remarks."""
+    exact = is_exact(reference, candidate)
     parted = parting(found, exact)
     at = found.index(parted) if parted else 0
     chosen = set(range(max(at - AROUND, 0), min(at + AROUND + 1, len(found)))) if parted else set()
     chosen |= set(sorted(range(len(found)), key=lambda place: -found[place].added)[:LARGEST])
     beside = " or are beside the first that parts" if parted else ""
     caption = (
-        f"Of {len(found)} layers compared, in the order of the model, these add most to the difference{beside}. Relative error: size of "
-        "the difference over that of the reference, over all images; added: what it is more than in what the layer is computed from"
+        f"{candidate.name} against {reference.name}: of {len(found)} layers compared, in the order of the model, these add most to the "
+        f"difference{beside}. Relative error: size of the difference over that of the reference, over all images; added: what it is more "
+        "than in what the layer is computed from"
     )
     rows = [_row(found[place], parted, exact) for place in sorted(chosen)]
     table = Table(["layer", "operator", "cosine", "relative error", "added", "remark"], rows, caption) if rows else None
-    return Group([Sentence(in_words(found, exact), "warning" if parted else ""), table, *(Sentence(f"{text}.") for text in remarks)])
+    remarks = [Sentence(f"{text}.") for probe in (reference, candidate) for text in probe.remarks]
+    return Group([Sentence(in_words(found, exact), "warning" if parted else ""), table, *remarks])
 
 
 def stages(folder: Path, model: Model, reference: Target | None, candidate: Target) -> tuple[Probe, Probe]:
@@ -146,11 +154,10 @@ def _probe(folder: Path, model: Model, target: Target) -> Probe:
     stage = model.stage("onnx")
     made = export.read(folder / stage.file)
     if target.backend == "onnxruntime":
-        return layers.of_onnx(made, target, precision=stage.precision)
+        own = backends.provider(target) not in ("cpu", "cuda")  # what its options make of fp32 is not looked into
+        return layers.of_onnx(made, target, precision="unknown" if own else stage.precision)
     precision = stage.precision if target.precision == "auto" else target.precision
     if target.backend == "torch":
-        from helpers import torch_layers  # absent on device hosts
-
         if target.provider_options or backends.provider(target) != "cpu":
             raise UserError("torch tells what its layers give on the CPU and without provider_options alone: leave them out.")
         return torch_layers.of_torch(classifier.load(model.params["model"], model.params["checkpoint"]), made, precision)

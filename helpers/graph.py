@@ -34,6 +34,7 @@ def values(model: onnx.ModelProto, known: Collection[str] = ()) -> dict[str, Val
     types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.output]}
     (named, prefix), constants = _weight_names(model), {tensor.name for tensor in graph.initializer}
     modules = {name.rpartition(".")[0] for name in named.values()} | set(known)
+    named |= _products(model, named)
     nearest = {value.name: () for value in graph.input if value.name not in constants}
     found = {}
     for node in graph.node:
@@ -76,6 +77,13 @@ def _weight_names(model: onnx.ModelProto) -> tuple[dict[str, str], str]:
     return {name: tail.removeprefix(prefix) for name, tail in dotted.items()}, prefix
 
 
+def _products(model: onnx.ModelProto, named: dict[str, str]) -> dict[str, str]:
+    """Return the product of each Linear that is a MatMul and an Add -> the name of its bias: the transposed weight has lost its own."""
+    products = {node.output[0] for node in model.graph.node if node.op_type == "MatMul"}
+    added = [set(node.input) for node in model.graph.node if node.op_type == "Add"]
+    return {name: named[bias] for names in added for name in names & products for bias in names & named.keys()}
+
+
 def _kind(node: NodeProto, place: int) -> str:
     """Return what PyTorch calls an input of a node."""
     return "bias" if node.op_type == "Add" else KINDS.get(place, "weight")
@@ -88,7 +96,7 @@ def _scope(node: NodeProto, named: dict[str, str]) -> str:
         for part in node.name.split("/")[1:-1]:  # a member of a Sequential repeats its owner: layers/layers.0
             scope[-1:] = [part] if scope and part.startswith(f"{scope[-1]}.") else [*scope[-1:], part]
         return ".".join(scope)
-    own = next((named[name] for name in node.input if name in named), "")
+    own = next((named[name] for name in (*node.input, *node.output) if name in named), "")
     told = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), None)
     return ast.literal_eval(told)[-2] if told and not own else own.rpartition(".")[0]
 

@@ -29,10 +29,10 @@ UNMOVED = (
 class Probe:
     """A model whose layers can be looked at: `run` takes images [N, ...] and yields name -> value of one image after another."""
 
-    name: str
+    name: str  # runtime and precision, for people
     run: Callable[[np.ndarray], Iterator[Values]]
     values: dict[str, Value]  # of the ONNX file, in its order
-    precision: str = "fp32"
+    precision: str = "fp32"  # unknown: held to what is asked of reduced precision
     remarks: tuple[str, ...] = ()
 
 
@@ -65,10 +65,14 @@ def of_openvino(path: Path, values: dict[str, Value], target: Target, precision:
     options = {"INFERENCE_PRECISION_HINT": PRECISIONS[target.precision], "INFERENCE_NUM_THREADS": backends.thread_count(target)}
     options = {"PERFORMANCE_HINT": "LATENCY", **options, **target.provider_options}
     read = core.read_model(path)
-    plain = core.compile_model(read, device, options)
-    there = {name for node in read.get_ops() for port in node.outputs() for name in port.get_names()} - plain.output().get_names()
-    read.add_outputs([name for name, value in values.items() if name in there and not (precision == "int8" and _of_attention(value))])
-    asked = core.compile_model(read, device, options)
+    there = {name for node in read.get_ops() for port in node.outputs() for name in port.get_names()} - read.output().get_names()
+    wanted = [name for name, value in values.items() if name in there and not (precision == "int8" and _of_attention(value))]
+    try:
+        plain = core.compile_model(read, device, options)
+        read.add_outputs(wanted)
+        asked = core.compile_model(read, device, options)
+    except RuntimeError as error:
+        raise UserError(f"OpenVINO can't tell the layers of {path.name} ({first_line(error)}): compare by another runtime.") from error
 
     def run(images: np.ndarray) -> Iterator[Values]:
         for number, image in enumerate(images):
@@ -124,6 +128,8 @@ def _read(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
         return None, f"can't be read ({first_line(error)})"
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim == 0 or not len(array):
         return None, "holds no numbers [images, ...]"
+    if array.shape == shape and shape[0] > 1:
+        return array[None], ""  # of one image, where the batch is not the first axis
     if array[0].size != np.prod(shape):
         return None, f"has {list(array.shape[1:])} for an image where the model has {list(shape[1:])}"
     if [axis for axis in array.shape[1:] if axis > 1] != [axis for axis in shape[1:] if axis > 1]:

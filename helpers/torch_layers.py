@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx
-import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from helpers import graph
 from helpers.layers import Probe, Values
@@ -17,7 +15,7 @@ WHOLE = ""  # the call of the whole model
 class Calls:
     """What the innermost modules gave in one pass; a second call of `relu` is named `relu_1`, as the exporter names it."""
 
-    def __init__(self, module: torch.nn.Module):
+    def __init__(self, module):
         parts = dict(module.named_modules())
         prefix = graph.wrapper(parts)
         self.names = {name.removeprefix(prefix): part for name, part in parts.items() if name and not any(part.children())}
@@ -28,11 +26,13 @@ class Calls:
 
     def hook(self, name: str) -> Callable:
         """Return the forward hook of one module."""
+        from torch import Tensor
+        from torch.nn.modules.batchnorm import _BatchNorm
 
-        def keep(part: torch.nn.Module, given: tuple, output: object) -> None:
+        def keep(part, given: tuple, output: object) -> None:
             call = f"{name}_{self._counts[name]}" if self._counts[name] else name
             self._counts[name] += 1
-            if not isinstance(output, torch.Tensor) or (call != name and call in self.names):
+            if not isinstance(output, Tensor) or (call != name and call in self.names):
                 return
             if isinstance(part, _BatchNorm) and given[0] is self._last[1]:
                 self.folded[self._last[0]] = call
@@ -42,26 +42,28 @@ class Calls:
         return keep
 
 
-def of_torch(module: torch.nn.Module, model: onnx.ModelProto, precision: str = "fp32") -> Probe:
+def of_torch(module, model: onnx.ModelProto, precision: str = "fp32") -> Probe:
     """Return the probe of a module on the CPU, in fp32 or bf16, whose values are those of the ONNX model that was exported from it."""
 
     def run(images: np.ndarray) -> Iterator[Values]:
         places = None
         for image in images:
-            calls = _called(module, torch.from_numpy(image[None]), precision)
+            calls = _called(module, image[None], precision)
             places = places or _places(model, calls)
             yield {value: calls.told[call] for value, call in places.items()}
 
     return Probe(f"PyTorch {precision}", run, graph.values(model), precision)
 
 
-def _called(module: torch.nn.Module, image: torch.Tensor, precision: str) -> Calls:
+def _called(module, image: np.ndarray, precision: str) -> Calls:
     """Return the calls of one pass."""
+    import torch  # absent on device hosts
+
     calls = Calls(module)
     handles = [part.register_forward_hook(calls.hook(name)) for name, part in calls.names.items()]
     try:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            calls.told[WHOLE] = module(image).float().numpy()
+            calls.told[WHOLE] = module(torch.from_numpy(image)).float().numpy()
     finally:
         for handle in handles:
             handle.remove()

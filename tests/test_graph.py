@@ -68,12 +68,20 @@ def test_a_layer_is_called_as_the_module_is_in_pytorch(model, module):
 
 def test_the_metadata_of_our_own_export_is_without_our_wrapper():
     model = linear("node_", "val_1", "classifier.head.fc.bias", ["", "classifier.head.act", "relu"])
+    model.graph.node[0].op_type = "Relu"
+    del model.graph.node[0].input[1]
     assert [value.module for value in graph.values(model).values()] == ["head.act", "head.fc"]
 
 
 def test_a_classifier_of_the_users_own_keeps_its_name():
     model = linear("node_", "features.0.weight", "classifier.1.bias")
     assert [value.module for value in graph.values(model).values()] == ["features.0", "classifier.1"]
+
+
+def test_the_product_of_a_linear_is_called_as_its_bias_where_its_weight_has_lost_its_name():
+    model = linear("node_", "val_1", "features.0.bias")
+    assert [value.module for value in graph.values(model).values()] == ["features.0", "features.0"]
+    assert [place for place, _ in graph.weights(model, ["product", "probs"])] == ["features.0.weight", "features.0.bias"]
 
 
 def test_a_known_module_is_what_a_scope_is_the_end_of_unless_there_are_two():

@@ -107,6 +107,13 @@ def test_another_shape_of_as_many_elements_is_compared_in_their_order_and_said(d
     assert read().remarks == ("logits.npy has [2, 5] for an image and was compared as [10] in the order of its elements",)
 
 
+def test_a_dump_of_one_image_may_have_other_axes_first(tmp_path):
+    value = np.arange(12.0).reshape(3, 1, 4)
+    np.save(tmp_path / "qkv.npy", value)
+    probe = layers.of_folder(tmp_path, {"qkv": graph.Value("Transpose", "attn", ())}, {"qkv": value})
+    assert [told["qkv"].tolist() for told in probe.run(IMAGES)] == [value.tolist()]
+
+
 def _pickled(path):
     np.save(path, np.array([{}, None]), allow_pickle=True)
 

@@ -3,12 +3,10 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 
-from helpers import classifier, depth, export, layers
+from helpers import classifier, depth, export, layers, torch_layers
 from helpers.params import Onnx, Target
-
-torch = pytest.importorskip("torch")
-from helpers import torch_layers  # noqa: E402 - it needs torch
 
 IMAGES = np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32)
 
