@@ -36,6 +36,11 @@ def examine(step: Step, data: Data, model: Model, results: list[Result], tried: 
     return [sentence for sentence in said if sentence]
 
 
+def in_words(found: list[str]) -> Group:
+    """Return each of the sentences, or that nothing was found."""
+    return Group([Sentence(one, "fail") for one in found] or [Sentence("Nothing of this kind shows.")])
+
+
 def partings(step: Step, data: Data, model: Model, comparisons: list[Comparison]) -> Group:
     """Return the layer where each two stages part that are not EQUIVALENT, then each folder of `.npy` in compare_with."""
     folders = [given for given in step.settings.compare_with if not sources.run_folder(given)]
@@ -54,8 +59,7 @@ def where_they_part(step: Step, data: Data, model: Model, comparison: Comparison
         found = depth.compare(*probes, Tensors.of(step.folder, data)[chosen])
     except UserError as error:
         return Sentence(f"Where {names} part can't be told: {error}")
-    exact = all(probe.precision == "fp32" for probe in probes)
-    return Group([Sentence(f"{names.capitalize()} {said}."), depth.shown(found, exact, probes[1].remarks)])
+    return Group([Sentence(f"{names.capitalize()} {said}."), depth.shown(found, *probes)])
 
 
 def _of_folder(step: Step, data: Data, model: Model, given: str) -> Group | Sentence:
@@ -68,7 +72,7 @@ def _of_folder(step: Step, data: Data, model: Model, given: str) -> Group | Sent
     except UserError as error:
         return Sentence(f"Where {Path(given).name} parts from {ours.name} can't be told: {error}")
     first = Sentence(f"{theirs.name} against {ours.name}, layer by layer on the first images.")
-    return Group([first, depth.shown(found, exact=False, remarks=theirs.remarks)])
+    return Group([first, depth.shown(found, ours, theirs)])
 
 
 def _targets(step: Step) -> dict[str, Target]:
