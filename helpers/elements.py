@@ -11,6 +11,8 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+LONG = 40  # characters: a text that would make a narrow column tall
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -62,7 +64,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = [["–" if value is None or value == "" else str(value) for value in row] for row in self.rows]
-        classes = [" class=number" if _are_numbers(column) else "" for column in zip(*rows, strict=True)]
+        classes = [_kind(column) for column in zip(*rows, strict=True)]
         head = "".join(
             f'<th scope="col"{kind}>{escape(header)}</th>'
             for header, kind in zip(self.headers, classes or [""] * len(self.headers), strict=True)
@@ -71,7 +73,10 @@ class Table:
             f"<tr>{''.join(f'<td{kind}>{escape(text)}</td>' for text, kind in zip(row, classes, strict=True))}</tr>" for row in rows
         )
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return f'<div class="table"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        scrolls = (
+            f'<div class="table" role="group" aria-label="{escape(self.caption or ", ".join(self.headers))}" tabindex="0">'  # by keyboard
+        )
+        return f"{scrolls}<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Gallery:
 
     def _repr_html_(self) -> str:
         pictures = "".join(
-            f'<li><img alt="{escape(text)}" src="{_png(image)}" width="96" height="96"><span>{escape(text)}</span></li>'
+            f'<li><img alt="picture: {escape(text)}" src="{_png(image)}" width="96" height="96"><span>{escape(text)}</span></li>'
             for image, text in zip(self.pixels, self.texts, strict=True)
         )
         return f'<figure class="gallery"><ul>{pictures}</ul><figcaption>{escape(self.caption)}</figcaption></figure>'
@@ -113,6 +118,11 @@ class Group:
 
     def _repr_html_(self) -> str:
         return "".join(element._repr_html_() for element in self.elements if element)
+
+
+def _kind(column: tuple[str, ...]) -> str:
+    """Return the class of a column: numbers, or texts so long that they need room."""
+    return " class=number" if _are_numbers(column) else " class=long" if max(map(len, column)) > LONG else ""
 
 
 def _are_numbers(column: tuple[str, ...]) -> bool:
