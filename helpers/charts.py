@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -13,8 +14,15 @@ from helpers import formats
 from helpers.elements import Figure
 from helpers.records import Measured, Region, Row, Series, Sweep
 
-# Text stays text, ids do not change from run to run, and the reader's own sans-serif is used.
-RC = {"svg.fonttype": "none", "svg.hashsalt": "inference-report", "font.family": "sans-serif", "font.size": 10}
+# Text stays text, a dollar in a name too, ids do not change from run to run, and the reader's own sans-serif is used.
+RC = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "svg.hashsalt": "inference-report",
+    "font.family": "sans-serif",
+    "font.size": 10,
+}
+NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 forbids
 STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and a marker each
     "candidate": {"color": "#0072b2", "linestyle": "-", "marker": "o", "linewidth": 2},
     "baseline": {"color": "#d55e00", "linestyle": "--", "marker": "s"},
@@ -100,4 +108,4 @@ def svg_of(canvas: Canvas) -> str:
     """Return the SVG text without the date and the XML head, the same bytes for the same numbers."""
     text = io.StringIO()
     FigureCanvasSVG(canvas).print_svg(text, metadata={"Date": None, "Creator": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return NO_XML.sub("\ufffd", text.getvalue()[text.getvalue().index("<svg") :])

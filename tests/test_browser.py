@@ -24,7 +24,9 @@ IMAGE = '"><img src=x onerror="alert(1)">'
 BACKWARDS = "abc\u202edef"
 LONG = "n" * 10_000
 LINES = "one\ntwo\x00three"
-HOSTILE = [SCRIPT, IMAGE, BACKWARDS, LONG, LINES]
+FORMULA = r"a$\frac{$b"
+pytestmark = pytest.mark.filterwarnings("ignore:Glyph", "ignore:constrained_layout")  # of hostile names in charts
+HOSTILE = [SCRIPT, IMAGE, BACKWARDS, LONG, LINES, FORMULA]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def write_hostile_page(folder):
 
 def hostile_outputs(text):
     sweep = sweep_of()
-    sweep.series[0].name = sweep.series[0].device = text
+    sweep.series[0].name = sweep.series[0].device = text[:100]
     elements = [
         Sentence(text, text), charts.fps(sweep), KeyFigures([(text, text, text)]), Table([text, "n"], [[text, 1]], text), Table([text], []),
         Gallery(np.zeros((1, 4, 4, 3), np.uint8), [text], text), Text(text), Figure(charts.fps(sweep_of()).svg, text, text),
@@ -134,7 +136,7 @@ def test_the_tab_key_reaches_everything_in_the_order_of_the_document(look, name,
     scrolls = (
         "[...document.querySelectorAll('main *')].filter(e => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX == 'auto')"
     )
-    assert page.evaluate(f"{scrolls}.every(e => e.tabIndex == 0)")
+    assert page.evaluate(f"{scrolls}.every(e => e.tabIndex == 0 || e.querySelector('a'))")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -149,12 +151,8 @@ def test_what_is_read_first_stands_above(look, name):
 
 def test_a_screen_reader_meets_the_heading_the_verdict_and_the_figures_first(look):
     said = look("report").locator("main").aria_snapshot()
-    places = [
-        said.index(part) for part in ('- heading "Demo, Conformer on Fashion-MNIST" [level=1]', "top-1", "best throughput", "- figure")
-    ]
-    verdict = re.search(r"- paragraph: \W*(PASS|FAIL|INCONCLUSIVE|No verdict): ", said).start()
-    assert places[0] == 0
-    assert 0 < verdict < said.index("best throughput") < said.index("- figure") < said.index('- heading "What was measured?" [level=2]')
+    met = re.findall(r"- (heading|paragraph)?:? ?\W?(Demo|PASS:|FAIL:|INCONCLUSIVE:|term: best throughput|figure)", said)
+    assert [role or text for role, text in met[:4]] == ["heading", "paragraph", "term: best throughput", "figure"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -181,23 +179,22 @@ def test_no_chart_is_cut_in_print_and_headers_repeat(look, name):
     assert set(page.evaluate(style("thead", "display"))) <= {"table-header-group"}
     assert set(page.evaluate(style("details", "display"))) <= {"none"}
     assert page.evaluate(f"[...document.querySelectorAll('figure img')].every(e => e.getBoundingClientRect().height < {PAPER_HEIGHT})")
-    assert page.pdf(format="A4").startswith(b"%PDF-")
+    assert b"/Type /Page\n" in page.pdf(format="A4")
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_no_table_is_cut_at_the_edge_of_the_paper(look, name):
+def test_no_table_is_wider_than_the_paper(look, name):
     page = look(name, PAPER)
     page.emulate_media(media="print")
-    assert page.evaluate("[...document.querySelectorAll('table')].map(e => e.offsetWidth)") == pytest.approx(
-        [PAPER / 2] * page.locator("table").count(), abs=PAPER / 2
-    )
+    assert page.evaluate("[...document.querySelectorAll('table')].filter(e => e.scrollWidth > document.body.clientWidth).length") == 0
 
 
 def test_links_print_where_they_lead(look):
     page = look("report", PAPER)
+    printed = "getComputedStyle(document.querySelector('p a'), '::after').content"
+    assert page.evaluate(printed) == "none"
     page.emulate_media(media="print")
-    after = page.evaluate("getComputedStyle(document.querySelector('p a'), '::after').content")
-    assert after == '" (" attr(href) ")"' or "1_prepare_data.html" in after
+    assert page.evaluate(printed) == '" (1_prepare_data.html)"'
 
 
 @pytest.mark.parametrize("name", ["hostile", "hostile_index"])
@@ -207,7 +204,5 @@ def test_hostile_texts_are_texts_even_without_the_policy(look, pages, name):
     assert page.asked == [pages[name].as_uri()]
     assert page.dialogs == []
     shown = page.locator("body").inner_text()
-    assert SCRIPT in shown
-    assert IMAGE in shown
-    assert BACKWARDS in shown
+    assert [text for text in (SCRIPT, IMAGE, BACKWARDS, LONG) if text not in shown] == []
     assert page.locator("script, img[src='x'], [onerror]").count() == 0
