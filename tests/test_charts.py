@@ -21,6 +21,7 @@ def test_a_chart_of_a_real_device_does_not(kind):
     assert charts.fps(sweep).alt.startswith("mine <b> runs at")
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")
 def test_a_name_is_drawn_as_it_is_written():
     """Dollars are no formula, and what XML forbids does not break the picture."""
     sweep = sweep_of()

@@ -102,7 +102,7 @@ def test_the_charts_say_their_numbers_in_their_alt_texts():
         "two <b>, compute time: batch 1 400, batch 8 failed, batch 64 300.0."
     )
     figure, said = overview_charts.accuracy(runs).elements
-    assert figure.alt == "Highest top-1: one, 90.00 %. Top-1 and 95 % interval: one 90.00, 82.56 to 94.48; two <b> 80.00, 71.11 to 86.66."
+    assert figure.alt == "Highest top-1: one, 90.00 %. Top-1 and 95 % interval: one 90.00, 82.56 to 94.48; two <b> 80.00, 71.12 to 86.66."
     assert said.text == "Measured on the same 100 images."
     assert "two &lt;b&gt;" in figure.svg
 
