@@ -32,7 +32,7 @@ def lab(tmp_path_factory, finished_run):
     server = subprocess.Popen([*command, *options], cwd=folder, env={**os.environ, **places}, stdout=log, stderr=log)
     try:
         port = _port(own / "runtime", server, Path(log.name))
-        yield lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}?token={token}"
+        yield lambda name: f"http://127.0.0.1:{port}/lab/workspaces/{Path(name).stem}/tree/{name}?token={token}"  # no other tabs
     finally:
         server.terminate()
         server.wait(PATIENCE)
