@@ -30,3 +30,8 @@ def test_a_name_is_drawn_as_it_is_written():
     texts = [element.text for element in ElementTree.fromstring(charts.fps(sweep).svg).iter() if element.text]
     assert r"compute time, costs $\frac$, fp32" in texts
     assert "theirs\ufffd" in texts
+
+
+def test_a_chart_brings_its_own_white_ground_so_that_it_is_read_on_a_dark_page():
+    background = charts.fps(sweep_of()).svg.partition('id="patch_1"')[2].partition("</g>")[0]
+    assert "fill: #ffffff" in background
