@@ -9,11 +9,16 @@ import yaml
 
 from helpers import ROOT, run
 
-CHROMIUM = shutil.which("chromium")
+
+@pytest.fixture(scope="session")
+def executable() -> str:
+    """Debian's Chromium; tests that need it are skipped where it or playwright is missing, before anything else is made."""
+    pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
+    return shutil.which("chromium") or pytest.skip("chromium is not installed: apt-get install chromium fonts-noto-cjk")
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> Path:
+def finished_run(executable, tmp_path_factory) -> Path:
     """The folder of a small finished run of the demo; its parent holds no other run."""
     folder = tmp_path_factory.mktemp("reports") / "demo"
     values = yaml.safe_load((ROOT / "params" / "demo.yaml").read_text())
@@ -25,12 +30,11 @@ def finished_run(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")  # not the session: while it runs, asyncio takes this thread for its own
-def chromium() -> Iterator:
-    """Debian's Chromium, headless; tests are skipped where it or playwright is missing."""
-    if not CHROMIUM:
-        pytest.skip("chromium is not installed: apt-get install chromium fonts-noto-cjk")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM)
+def chromium(executable) -> Iterator:
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable)
         yield browser
         browser.close()
