@@ -2,8 +2,9 @@
 
 import io
 import itertools
+import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -13,14 +14,22 @@ from helpers import formats
 from helpers.elements import Figure
 from helpers.records import Measured, Region, Row, Series, Sweep
 
-# Text stays text, ids do not change from run to run, and the reader's own sans-serif is used.
-RC = {"svg.fonttype": "none", "svg.hashsalt": "inference-report", "font.family": "sans-serif", "font.size": 10}
+# Text stays text, a dollar in a name too, ids do not change from run to run, and the reader's own sans-serif is used.
+RC = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "svg.hashsalt": "inference-report",
+    "font.family": "sans-serif",
+    "font.size": 10,
+}
+NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 forbids
 STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and a marker each
     "candidate": {"color": "#0072b2", "linestyle": "-", "marker": "o", "linewidth": 2},
     "baseline": {"color": "#d55e00", "linestyle": "--", "marker": "s"},
     "option": {"color": "#666666", "linestyle": ":"},
 }
 OPTION_MARKERS = "^vDP"
+End = tuple[int, float, str, str]  # of a line: batch size, images per second, name, colour
 
 
 def fps(sweep: Sweep) -> Figure:
@@ -37,44 +46,52 @@ def fps(sweep: Sweep) -> Figure:
         canvas = Canvas(figsize=(7.5, 4.2), layout="constrained")
         axes = canvas.subplots()
         markers = itertools.cycle(OPTION_MARKERS)
-        ends = [end for series in sweep.series if (end := _line(axes, series, batches, sweep.region, markers))]
-        batch_axis(axes, batches)
-        name_lines(axes, ends)
-        axes.set_ylabel("images per second")
+        styles = [STYLES[one.role] if one.role != "option" else {**STYLES["option"], "marker": next(markers)} for one in sweep.series]
+        ends = [line(axes, one, batches, sweep.region, style) for one, style in zip(sweep.series, styles, strict=True)]
+        by_batch(axes, batches, ends)
         head(canvas, axes, title, f"{sweep.region} time, {candidate.device}, {candidate.precision}")
         text = svg(canvas)
     alt = (
         f"{title}. "
-        + "; ".join(f"{formats.label(series, sweep.region)}: {_in_words(series, sweep.region)}" for series in sweep.series)
+        + "; ".join(f"{formats.label(series, sweep.region)}: {in_words(series, sweep.region)}" for series in sweep.series)
         + "."
     )
     caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. The same numbers are in the table."
     return Figure(text, alt, caption)
 
 
-def _line(axes, series: Series, batches: Sequence[int], region: Region, markers: Iterator[str]) -> tuple[int, float, str, str] | None:
-    """Draw one series and return where it ends, (batch, value, name, colour); a batch size without a number is a gap."""
+def line(axes, series: Series, batches: Sequence[int], region: Region, style: dict, name: str = "") -> End | None:
+    """Draw one series, called `name` or as it is itself, and return where it ends; a batch size without a number is a gap."""
     by_batch = {row.batch: formats.shown(row, region)[0] for row in series.rows}
     drawn = [batch for batch in batches if batch in by_batch]
     values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in drawn]
     bars = [_bar(by_batch[batch]) for batch in drawn]
-    style = STYLES[series.role] if series.role != "option" else {**STYLES["option"], "marker": next(markers)}
     axes.errorbar(drawn, values, yerr=list(zip(*bars, strict=True)), capsize=3, markersize=5, **style)
     known = [(batch, value) for batch, value in zip(drawn, values, strict=True) if value == value]
-    return (*known[-1], formats.label(series, region), style["color"]) if known else None
+    return (*known[-1], name or formats.label(series, region), style["color"]) if known else None
 
 
-def batch_axis(axes, batches: Sequence[int]) -> None:
-    """Make the axes those of a chart against batch size: log2 with the sizes as ticks and room for names, zero-based."""
+def by_batch(axes, batches: Sequence[int], ends: Iterable[End | None]) -> None:
+    """Give the axes of lines over batch sizes their scales and names: zero-based, batch sizes on a log2 axis."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(batches, [str(batch) for batch in batches])
     axes.minorticks_off()
     axes.set_xlim(batches[0] / 1.25, batches[-1] * 2.4)
     axes.set_ylim(0, max(axes.get_ylim()[1], 1e-3))
+    _name_lines(axes, [end for end in ends if end])
     axes.set_xlabel("batch size")
+    axes.set_ylabel("images per second")
 
 
-def name_lines(axes, ends: list[tuple[int, float, str, str]]) -> None:
+def head(canvas: Canvas, axes, title: str, conditions: str) -> None:
+    """Write the claim above a chart and the conditions below it, and leave of the axes what guides the eye."""
+    axes.grid(axis="y", color="#dddddd")
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
+    axes.set_title(conditions, loc="left", fontsize=9, color="#555555")
+
+
+def _name_lines(axes, ends: list[End]) -> None:
     """Write each line's name beside its end; names of lines that end together are moved apart."""
     apart, last = axes.get_ylim()[1] * 0.05, {}
     for batch, value, name, colour in sorted(ends, key=lambda end: end[1]):
@@ -90,7 +107,9 @@ def _bar(measured: Measured | None) -> tuple[float, float]:
     return measured.images_per_second - measured.interval_fps[0], measured.interval_fps[1] - measured.images_per_second
 
 
-def _in_words(series: Series, region: Region) -> str:
+def in_words(series: Series, region: Region) -> str:
+    """Return the figures of a line, for the text that stands for the chart."""
+
     def point(row: Row) -> str:
         measured, _ = formats.shown(row, region)
         return f"batch {row.batch} {formats.fps(measured) if measured else 'failed'}"
@@ -98,16 +117,8 @@ def _in_words(series: Series, region: Region) -> str:
     return ", ".join(map(point, series.rows))
 
 
-def head(canvas: Canvas, axes, title: str, conditions: str) -> None:
-    """Write the claim above a chart and the conditions below it, and leave of the axes what guides the eye."""
-    axes.grid(axis="y", color="#dddddd")
-    axes.spines[["top", "right"]].set_visible(False)
-    canvas.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=13, fontweight="bold")
-    axes.set_title(conditions, loc="left", fontsize=9, color="#555555")
-
-
 def svg(canvas: Canvas) -> str:
     """Return the SVG text without the date and the XML head, the same bytes for the same numbers."""
     text = io.StringIO()
     FigureCanvasSVG(canvas).print_svg(text, metadata={"Date": None, "Creator": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return NO_XML.sub("\ufffd", text.getvalue()[text.getvalue().index("<svg") :])

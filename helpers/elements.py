@@ -13,6 +13,7 @@ from PIL import Image
 
 RIGHT, WRONG = "✓", "✗"  # at the beginning of a line under a picture: colour alone would not do
 QUALITIES = (85, 60, 40, 20, 5)  # of JPEG and WebP, from the one that is meant to the one that always fits
+LONG = 40  # characters: a text that would make a narrow column tall
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = [["–" if value is None or value == "" else str(value) for value in row] for row in self.rows]
-        classes = [" class=number" if _are_numbers(column) else "" for column in zip(*rows, strict=True)]
+        classes = [_kind(column) for column in zip(*rows, strict=True)]
         head = "".join(
             f'<th scope="col"{kind}>{escape(header)}</th>'
             for header, kind in zip(self.headers, classes or [""] * len(self.headers), strict=True)
@@ -74,7 +75,10 @@ class Table:
             f"<tr>{''.join(f'<td{kind}>{escape(text)}</td>' for text, kind in zip(row, classes, strict=True))}</tr>" for row in rows
         )
         caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
-        return f'<div class="table"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        scrolls = (
+            f'<div class="table" role="group" aria-label="{escape(self.caption or ", ".join(self.headers))}" tabindex="0">'  # by keyboard
+        )
+        return f"{scrolls}<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Gallery:
 
     def _repr_html_(self) -> str:
         pictures = "".join(
-            f'<li><img alt="{escape(text.partition(chr(10))[0])}" src="{_encoded(image, self.most_bytes)}" width="96" height="96">'
+            f'<li><img alt="picture: {escape(text.partition(chr(10))[0])}" src="{_encoded(image, self.most_bytes)}" width="96" height="96">'
             f"<div>{''.join(map(_line, text.splitlines()))}</div></li>"
             for image, text in zip(self.pixels, self.texts, strict=True)
         )
@@ -119,6 +123,11 @@ class Group:
 
     def _repr_html_(self) -> str:
         return "".join(element._repr_html_() for element in self.elements if element)
+
+
+def _kind(column: tuple[str, ...]) -> str:
+    """Return the class of a column: numbers, or texts so long that they need room."""
+    return " class=number" if _are_numbers(column) else " class=long" if max(map(len, column)) > LONG else ""
 
 
 def _are_numbers(column: tuple[str, ...]) -> bool:

@@ -30,8 +30,7 @@ def latency(sweep: Sweep) -> Figure | None:
             if points:
                 axes.plot(*zip(*points, strict=True), color=colour, linestyle=line, marker=marker, markersize=5)
                 ends.append((*points[-1], name, colour))
-        charts.batch_axis(axes, batches)
-        charts.name_lines(axes, ends)
+        charts.by_batch(axes, batches, ends)
         axes.set_ylabel("milliseconds a call")
         charts.head(canvas, axes, title, f"{sweep.region} time, {candidate.name}, {candidate.device}")
         svg = charts.svg(canvas)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from helpers import ROOT, files
 from tests import simulators
+from tests.browser import chromium, executable, finished_run  # noqa: F401, fixtures
 
 
 @pytest.fixture(autouse=True)

@@ -1,3 +1,5 @@
+from xml.etree import ElementTree
+
 import pytest
 
 from helpers import charts
@@ -17,3 +19,19 @@ def test_a_chart_of_a_real_device_does_not(kind):
     sweep = sweep_of()
     sweep.series[0].kind = kind
     assert charts.fps(sweep).alt.startswith("mine <b> runs at")
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+def test_a_name_is_drawn_as_it_is_written():
+    """Dollars are no formula, and what XML forbids does not break the picture."""
+    sweep = sweep_of()
+    sweep.series[0].device = r"costs $\frac$"
+    sweep.series[1].name = "theirs\x1b"
+    texts = [element.text for element in ElementTree.fromstring(charts.fps(sweep).svg).iter() if element.text]
+    assert r"compute time, costs $\frac$, fp32" in texts
+    assert "theirs\ufffd" in texts
+
+
+def test_a_chart_brings_its_own_white_ground_so_that_it_is_read_on_a_dark_page():
+    background = charts.fps(sweep_of()).svg.partition('id="patch_1"')[2].partition("</g>")[0]
+    assert "fill: #ffffff" in background

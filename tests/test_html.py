@@ -67,7 +67,7 @@ def test_of_a_plain_picture_the_smallest_format_is_taken():
 def test_lines_under_a_picture_are_lines_and_a_wrong_one_is_marked():
     shown = Gallery(np.zeros((1, 4, 4, 3), np.uint8), ["a.png\n✗ b\n✓ c"], "")._repr_html_()
     assert '<figure class="gallery wide">' in shown
-    assert 'alt="a.png"' in shown
+    assert 'alt="picture: a.png"' in shown
     assert "<div><span>a.png</span><span class=wrong>✗ b</span><span>✓ c</span></div>" in shown
 
 

@@ -8,20 +8,26 @@ import pytest
 from helpers import ROOT
 from helpers.params import STEPS
 
+EXPLORES = "0_overview"  # is no step of the chain: it reads several runs and writes no record
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
-def notebook(request):
-    return nbformat.read(request.param, as_version=4)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
 
 
 def codes(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_is_a_notebook_for_each_step():
-    assert [path.stem for path in PATHS] == list(STEPS)
+def test_there_is_a_notebook_for_each_step_and_one_that_explores():
+    assert [path.stem for path in PATHS] == [EXPLORES, *STEPS]
 
 
 def test_size(notebook):
@@ -34,12 +40,12 @@ def test_size(notebook):
         assert len(cell.source.splitlines()) <= limit, cell.id
 
 
-def test_order(notebook):
+def test_order(path, notebook):
     first, second = notebook.cells[0], notebook.cells[1]
     assert first.cell_type == "markdown"
     assert first.source.startswith("# ")
     assert "parameters" in second.metadata.tags
-    assert second.source.startswith('run: str = "dev"')
+    assert second.source.startswith("runs: list = []" if path.stem == EXPLORES else 'run: str = "dev"')
     headings = [
         line for cell in notebook.cells if cell.cell_type == "markdown" for line in cell.source.splitlines() if line.startswith("# ")
     ]
@@ -61,8 +67,10 @@ def test_logic_lives_in_helpers(notebook):
         assert all(module.split(".")[0] == "helpers" for module in modules)
 
 
-def test_exactly_one_record_is_saved(notebook):
-    assert sum(cell.source.count("step.save(") for cell in codes(notebook)) == 1
+def test_exactly_one_record_is_saved_and_none_by_the_overview(path, notebook):
+    source = "\n".join(cell.source for cell in codes(notebook))
+    assert source.count("step.save(") == (path.stem != EXPLORES)
+    assert ("steps." in source) == (path.stem != EXPLORES)
 
 
 def test_no_outputs_and_ids_in_words(notebook):
