@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from helpers import backends, dataset, files, metrics, paired, scores, streaming
+from helpers import backends, dataset, files, imported, metrics, paired, scores, streaming
 from helpers.backends import Backend
 from helpers.errors import UserError
 from helpers.params import Target
@@ -40,14 +40,16 @@ def evaluate(backend: Backend, images: Tensors | Stream, labels: np.ndarray, bat
 
 
 def results(step: Step, data: Data, model: Model) -> list[Result]:
-    """Evaluate the candidate, then every option; the candidate's answers also become the reference guide's acc_result.json.
+    """Evaluate the candidate, then every option, and add finished runs; the candidate's answers also become the guide's acc_result.json.
 
     A refused model, random weights, unlabelled images and a device that computes nothing have a reason instead of a number.
     """
-    for stale in (*step.artefacts.glob("scores_*.npz"), step.folder / GUIDE):  # of an earlier evaluation
+    others = imported.results(step, data)  # first: what can't be compared is told before hours of evaluation, and nothing is lost
+    copied = {step.folder / one.scores_file for one in others if one.scores_file}
+    for stale in {*step.artefacts.glob("scores_*.npz"), step.folder / GUIDE} - copied:  # of an earlier evaluation
         stale.unlink(missing_ok=True)
     targets = {"candidate": step.settings} | {f"option_{number}": target for number, target in enumerate(step.settings.options, 1)}
-    return [_result(step, data, model, stage, target) for stage, target in targets.items()]
+    return [*(_result(step, data, model, stage, target) for stage, target in targets.items()), *others]
 
 
 def comparisons(step: Step, found: list[Result]) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 import math
 
-from helpers.records import Interval, Measured, Region, Row, Series
+from helpers.records import Interval, Measured, Region, Result, Row, Series
 
 
 def times(ratio: float) -> str:
@@ -55,6 +55,11 @@ def label(series: Series, region: Region) -> str:
     """Return a line's name, with its region where that is not the headline's."""
     own = next((shown(row, region)[1] for row in series.rows if row.regions), region)
     return series.name if own == region else f"{series.name} ({own} time)"
+
+
+def place(result: Result) -> str:
+    """Return what a configuration is called beside others: candidate, option 1, run demo."""
+    return f"run {result.imported}" if result.imported else result.stage.replace("_", " ")
 
 
 def _digits(measured: Measured) -> int:

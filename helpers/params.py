@@ -214,7 +214,12 @@ class Accuracy(Target):
 
     def files(self) -> list[Path]:
         runs = {other: sources.run_folder(other) for other in self.compare_with}
-        records = [folder / name for folder in runs.values() if folder for name in ("data.json", "accuracy.json")]
+        records = [
+            sources.existing("compare_with", str(folder / name))
+            for folder in runs.values()
+            if folder
+            for name in ("data.json", "accuracy.json")
+        ]
         layers = [sources.existing("compare_with", other) for other, folder in runs.items() if not folder]
         labels = [sources.existing(f"label_sets.{name}", file) for name, file in self.label_sets.items()]
         return Target.files(self) + records + layers + labels

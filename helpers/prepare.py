@@ -13,7 +13,7 @@ import numpy as np
 from PIL import __version__ as pillow_version
 from tqdm import tqdm
 
-from helpers import archives, dataset, environment, fast_pixels, formats, pipeline, preprocess
+from helpers import archives, dataset, environment, fast_pixels, formats, pipeline, preprocess, seen
 from helpers.dataset import Found, Manifest
 from helpers.errors import UserError
 from helpers.prepared import MANIFEST, Prepared
@@ -62,6 +62,7 @@ def prepare(step: Step, source: Path, found: Found, how: Preprocess) -> Prepared
         [Remark(name=name, text=text) for name, text in done.remarks],
         _same(stored.names, done.digests),
         _decoder(done),
+        seen.of(stored.names, done.digests, np.load(store.path, mmap_mode="r"), how),
         Throughput(images_per_second=len(done.kept) / done.seconds, seconds=done.seconds),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from helpers import dataset, files, formats
 from helpers.dataset import Manifest
 from helpers.elements import Gallery, Group, Sentence, Table
-from helpers.records import Rejected, Remark, Throughput
+from helpers.records import Rejected, Remark, Seen, Throughput
 from helpers.store import STORE
 
 MANIFEST = "manifest.csv"
@@ -27,6 +27,7 @@ class Prepared:
     remarks: list[Remark]
     duplicates: list[list[str]]  # names of images with the same bytes
     decoder: str
+    seen: list[Seen]
     throughput: Throughput
 
     def in_words(self) -> Group:
@@ -72,6 +73,7 @@ class Prepared:
             "remarks": self.remarks,
             "duplicates": self.duplicates,
             "decoder": self.decoder,
+            "seen": self.seen,
             "throughput": self.throughput,
         }
 

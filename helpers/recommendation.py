@@ -63,7 +63,7 @@ def _unknown(accuracy: Accuracy) -> str:
 
     Of reduced precision it is one when it passed against the reference, or is as good as that of fp32 on the same images.
     """
-    exact = {result.stage for result in accuracy.results if result.precision == "fp32"}
+    exact = {result.stage for result in accuracy.results if result.precision == "fp32" and not result.imported}  # that may be another model
     same_as_exact = any(one.b in exact and one.verdict in ("EQUIVALENT", "WORSE") for one in accuracy.against_candidate())
     if "candidate" in exact or same_as_exact or accuracy.verdict == "PASS":
         return ""

@@ -54,12 +54,12 @@ class Record(Body):
         return {}
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
     """Return a file's name as text; bytes that are none are written as \\xff."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-FileName = Annotated[str, BeforeValidator(_readable)]
+FileName = Annotated[str, BeforeValidator(readable)]
 
 
 class Rejected(Body):
@@ -76,6 +76,7 @@ class Seen(Body):
     """What one image was made into: sha256 of its bytes after resize and crop, and of the tensor that the model receives."""
 
     name: FileName
+    file: str | None = None  # of the encoded image, where it is known
     pixels: str
     tensor: str
 

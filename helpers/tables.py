@@ -125,7 +125,7 @@ def accuracy(record: Accuracy) -> Group:
             formats.span(result.top1_interval_pct, 2),
             f"{result.top5_pct:.2f} %" if result.top5_pct is not None else None,
             result.images if result.evaluated else None,
-            "this run",
+            f"run {result.imported}" if result.imported else "this run",
         ]
         for result in record.results
     ]
@@ -180,8 +180,8 @@ def _margins(record: Accuracy) -> str:
 
 
 def _configuration(result: Result) -> str:
-    """Return what answered, with its place among the options, since two may be told alike."""
-    return result.backend if result.stage == "candidate" else f"{result.stage.replace('_', ' ')}: {result.backend}"
+    """Return what answered, with its place among the options or its run, since two may be told alike."""
+    return result.backend if result.stage == "candidate" else f"{formats.place(result)}: {result.backend}"
 
 
 def checks(found: list[Check]) -> Table:

@@ -131,7 +131,7 @@ def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source
 
 
 def step_of(tmp_path, options=()):
-    settings = SimpleNamespace(batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False)
+    settings = SimpleNamespace(batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False, compare_with=[])
     return SimpleNamespace(folder=tmp_path, artefacts=tmp_path / "artefacts", settings=settings)
 
 

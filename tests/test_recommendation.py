@@ -166,6 +166,16 @@ def test_or_to_fp32_on_the_same_images(verdict):
     assert said == "Recommended: int8, 100.0 images per second at batch size 8; its top-1 is as good as that of fp32 on the same images."
 
 
+def test_a_finished_run_in_fp32_proves_nothing_since_it_may_be_of_another_model():
+    candidate, baseline = line("candidate", 100, "int8", "int8"), line("baseline", 50, backend="torch")
+    other = answered(candidate)[0].model_copy(update={"stage": "run_1", "precision": "fp32", "imported": "other"})
+    said = recommended(
+        candidate, baseline, results=[*answered(candidate), other], comparisons=[compared("run_1", "EQUIVALENT")], verdict="NONE"
+    )
+    assert said.startswith("Recommended: torch")
+    assert said.endswith("but its accuracy was compared with nothing.")
+
+
 def test_what_is_as_good_as_a_doubtful_candidate_is_doubtful():
     candidate, option = line("candidate", 100, "bf16", "bf16"), line(*INT8)
     equivalent = [compared("option_1", "EQUIVALENT")]
