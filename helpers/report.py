@@ -6,6 +6,7 @@ from helpers import formats
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
 from helpers.records import Accuracy, Data, Model, Record, Sweep, Verdict
+from helpers.redact import Redaction
 
 
 def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, str]:
@@ -40,7 +41,10 @@ def measured(data: Data, model: Model, sweep: Sweep) -> Table:
 
 
 def again(inputs: tuple[Record, ...], settings: Report) -> Group:
-    """Return the machine that the throughput was measured on, and the command and parameters that give this run again."""
+    """Return the machine that the throughput was measured on, and the command and parameters that give this run again.
+
+    Absolute paths among the parameters are shown without their folders unless the settings say `identify`.
+    """
     sweep = inputs[-1]
     facts = {**sweep.environment, "memory_bytes": formats.size(sweep.environment["memory_bytes"])}
     rows = [[key.removesuffix("_bytes").replace("_", " "), value] for key, value in facts.items()]
@@ -52,12 +56,14 @@ def again(inputs: tuple[Record, ...], settings: Report) -> Group:
         for key, value in params.items()
     }
     merged = {key: value for key, value in merged.items() if value is not None}
+    shown = merged if settings.identify else Redaction(merged).everywhere(merged)
+    hidden = " Where … stands, a folder is not shown: write your own." if shown != merged else ""
     return Group(
         [
             Table(["machine and packages", "value"], rows),
-            Sentence(f"In a clone {source}{changed}, save these parameters as params/again.yaml and run the command."),
+            Sentence(f"In a clone {source}{changed}, save these parameters as params/again.yaml and run the command.{hidden}"),
             Text(".venv/bin/python -m helpers.run params/again.yaml"),
-            Text(yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, allow_unicode=True)),
+            Text(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, allow_unicode=True)),
         ]
     )
 

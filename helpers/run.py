@@ -15,7 +15,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import ROOT, backends, files, formats, html, params, records, steps
+from helpers import ROOT, backends, files, formats, html, params, records, steps, table_files
 from helpers.ascend import HANG_LOGS, kit
 from helpers.errors import ParameterError, UserError, why_it_died
 
@@ -122,16 +122,18 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
     executed, page = folder / f"{name}.ipynb", folder / f"{name.replace('5_', '')}.html"
     started = time.monotonic()
     if not force and _is_current(name, settings, folder):
-        html.render(executed, page, settings.title if name == "5_report" else "")
+        html.render(executed, page, settings.title if name == "5_report" else "", settings.identify)
         print(f"{name:16} unchanged")
         return 0
     for stale in (records.KINDS[NAMES.index(name)].file_name(), page.name, executed.name, "report.json", "report.html"):
         (folder / stale).unlink(missing_ok=True)  # what fails must not leave an older result, nor a report of one
+    for stale in (page, folder / "report.html"):
+        table_files.remove(stale)
     for stale in (*(folder / "artefacts").glob(HANG_LOGS), *((folder / "artefacts").glob("*.partial") if force else ())):
         stale.unlink()
     code, failure = _papermill(name, settings, executed)
     if executed.is_file():
-        html.render(executed, page, settings.title if name == "5_report" else "")
+        html.render(executed, page, settings.title if name == "5_report" else "", settings.identify)
     print(f"{name:16} {time.monotonic() - started:6.1f} s{'  failed' if failure else ''}", flush=True)
     if failure:
         print(f"{failure}\nsee {_shown(page)}", file=sys.stderr)
