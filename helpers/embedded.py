@@ -98,6 +98,11 @@ def of(path: Path) -> Run:
     return _run(_of_folder(path, identify=False)) if path.is_dir() else unpack(path)
 
 
+def plain(text: str) -> str:
+    """Return a text of others without what neither a terminal nor an SVG can be trusted with: characters that don't print."""
+    return "".join(char for char in text if char.isprintable())
+
+
 def _of_folder(folder: Path, identify: bool) -> Content:
     report, inputs = steps.load(Report, folder), steps.load_inputs(Report, folder)
     if report.inputs != {type(record).__name__.lower(): record.fingerprint for record in inputs}:

@@ -17,7 +17,7 @@ BARE = rf"(?<![\w/.…~)\]}}<])(?:file://)?(?:\.\.)?/(?=[\w.@~+-]){END}"  # neit
 HOME = re.compile(r"(^|/)(home|Users)/[^/]+$")  # whose last component is a person
 SHORTEST = 4  # letters of a user's name that is looked for: a shorter one is a part of too much else
 PART = re.compile(r"<style>.*?</style>|<[^>]*>|[^<]+|<", re.DOTALL)
-ATTRIBUTE = re.compile(r'(\s(?:alt|title|aria-label|id|href)=")([^"]*)(?=")')
+ATTRIBUTE = re.compile(r"(?<=\s)(alt|title|aria-label|id|href)=(?:\"([^\"]*)\"|'([^']*)')")
 SVG = re.compile(r"(data:image/svg\+xml;base64,)([A-Za-z0-9+/=]+)")
 
 
@@ -59,8 +59,12 @@ class Redaction:
             return part
         if part.startswith("<"):
             part = SVG.sub(lambda found: found[1] + _encoded(self.page(base64.b64decode(found[2]).decode())), part)
-            return ATTRIBUTE.sub(lambda found: found[1] + self._escaped(found[2], "href" in found[1]), part)
+            return ATTRIBUTE.sub(lambda found: self._attribute(found[0], found[1], found[2] or found[3] or ""), part)
         return self._escaped(part)
+
+    def _attribute(self, written: str, name: str, value: str) -> str:
+        shown = self._escaped(value, name == "href")
+        return written if shown == value else f'{name}="{shown}"'
 
     def _escaped(self, escaped: str, link: bool = False) -> str:
         """Return redacted what is escaped for HTML, byte for byte as it was where there is nothing to hide."""

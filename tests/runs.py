@@ -36,7 +36,7 @@ def data_of(name, labels, pixels=0, **changes):
     return Data(**head(Data, name, {"images": "/mnt/somebody's own/images.tar"}), **known | changes)
 
 
-def model_of(name, data, weights="w" * 64, onnx="o" * 64, refused="", **changes):
+def model_of(run, data, weights="w" * 64, onnx="o" * 64, refused="", **changes):
     spec = TensorSpec(name="input", shape=["batch", 3, 8, 8], dtype="float32")
     made = {"bytes": 1, "command": "", "seconds": 1.0, "input": spec, "output": spec}
     stages = [
@@ -46,7 +46,7 @@ def model_of(name, data, weights="w" * 64, onnx="o" * 64, refused="", **changes)
     unknown = dict.fromkeys(("max_abs_diff", "cosine_min", "top1_agree_pct", "spread"))
     checks = [Check(reference="r", candidate="c", batch=1, images=16, passed=not refused, reason=refused, **unknown)]
     known = {"name": "m", "classes": 2, "random_weights": False, "stages": stages, "checks": checks}
-    return Model(**head(Model, name, {"checkpoint": "/home/somebody/m.pth"}, [data]), **known | changes)
+    return Model(**head(Model, run, {"checkpoint": "/home/somebody/m.pth"}, [data]), **known | changes)
 
 
 def result_of(folder, labels, answers, keep=True, **changes):

@@ -87,6 +87,7 @@ def test_texts_alternative_texts_and_charts_of_a_page_are_redacted(alice):
     svg = '<svg xmlns="http://www.w3.org/2000/svg"><text>on pc7</text><path d="M 0 0"/></svg>'
     page = Redaction().page(Figure(svg, "made at /srv/x & y", "by alice")._repr_html_() + Sentence("see '/home/alice/<a>'")._repr_html_())
     assert 'alt="made at …/x &amp; y"' in page
+    assert Redaction().page("<img alt='at \"/srv/a\"'>") == '<img alt="at &quot;…/a&quot;">'
     assert "by (user)" in page
     assert "see &#x27;…/&lt;a&gt;&#x27;" in page
     drawn = base64.b64decode(re.search('base64,([^"]*)', page)[1]).decode()
