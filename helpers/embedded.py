@@ -110,26 +110,17 @@ def _of_folder(folder: Path, identify: bool) -> Content:
     found = {type(record).__name__.lower(): record.model_dump(mode="json", by_alias=True) for record in (*inputs, report)}
     if not identify:
         hide = Redaction(str(folder.resolve()), [record["params"] for record in found.values()])
-        found = _but_for_words(found, hide.everywhere(found))
+        found = hide.everywhere(found, kept=WORDS)  # a host may be called as a word that the records are written with
     try:
         return Content(**found, scores=_answers(folder, inputs[2]))
     except ValidationError:
         raise UserError(f"the records of run {folder.name} have another version's form: run it again.") from None
 
 
-def _but_for_words(plain: Any, redacted: Any) -> Any:
-    """Return redacted values, but where the whole text is a word that the records themselves are written with."""
-    if isinstance(plain, dict):
-        return {key: _but_for_words(plain[key], redacted[key]) for key in plain}
-    if isinstance(plain, list):
-        return [_but_for_words(*pair) for pair in zip(plain, redacted, strict=True)]
-    return plain if isinstance(plain, str) and plain in WORDS else redacted
-
-
-def _words(schema: Any) -> set[str]:
+def _words(schema: Any) -> frozenset[str]:
     """Return the words that fields of a schema may have."""
     parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    own = {word for word in schema.get("enum", ()) if isinstance(word, str)} if isinstance(schema, dict) else set()
+    own = frozenset(schema.get("enum", ()) if isinstance(schema, dict) else ())
     return own.union(*map(_words, parts))
 
 

@@ -42,13 +42,13 @@ class Redaction:
             text = name.sub(shown, text)
         return text
 
-    def everywhere(self, value: Any) -> Any:
-        """Return lists, mappings and texts, nested as they may be, with every text but the mappings' keys redacted."""
+    def everywhere(self, value: Any, kept: frozenset[str] = frozenset()) -> Any:
+        """Return lists, mappings and texts, nested as they may be, with every text redacted but keys and those in `kept`."""
         if isinstance(value, dict):
-            return {key: self.everywhere(one) for key, one in value.items()}
+            return {key: self.everywhere(one, kept) for key, one in value.items()}
         if isinstance(value, list | tuple):
-            return [self.everywhere(one) for one in value]
-        return self(value) if isinstance(value, str) else value
+            return [self.everywhere(one, kept) for one in value]
+        return self(value) if isinstance(value, str) and value not in kept else value
 
     def page(self, text: str) -> str:
         """Return an HTML page with its texts, alternative texts and SVG charts redacted; its style and links stay."""
