@@ -4,7 +4,7 @@ from helpers import formats, prepared, reference_number
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Comparison, Result
 
-SIDES = ("both right", "only the candidate", "only this", "both wrong")
+SIDES = ("both right", "only candidate", "only this", "both wrong")
 
 
 def accuracy(record: Accuracy) -> Group:
@@ -44,14 +44,14 @@ def comparisons(record: Accuracy) -> Group:
     """Return every other configuration against the candidate, image by image, then every other pair."""
     with_candidate = record.against_candidate()
     others = [one for one in record.comparisons if one not in with_candidate]
-    headers = ["configuration", *SIDES, "p", "difference, points", "verdict", "images to decide"]
+    headers = ["configuration", *SIDES, "p", "difference, points", "verdict"]
     caption = (
         "Against the candidate on the same images. Difference: the configuration's top-1 less the candidate's, 95 % interval. p: McNemar's "
         f"exact test. EQUIVALENT: within {_margins(record)} points by two one-sided tests at 5 %; else WORSE or BETTER "
-        "at p below 0.05; else INCONCLUSIVE, and about so many images would decide it"
+        "at p below 0.05; else INCONCLUSIVE, with about how many images would decide"
     )
     pairs = ["first", "second", "difference, points", "p", "verdict"]
-    names = {result.stage: _configuration(result) for result in record.results}
+    names = {result.stage: formats.called(result) for result in record.results}
     rows = [[names[one.a], names[one.b], formats.span(one.difference_interval_pct, 2), f"{one.p_value:.2g}", one.verdict] for one in others]
     return Group(
         [
@@ -63,9 +63,9 @@ def comparisons(record: Accuracy) -> Group:
 
 def _sides(one: Comparison) -> list[object]:
     """Return the cells of a comparison: its four counts, and what they amount to."""
-    decided = f"{one.images_to_decide:,}" if one.images_to_decide else None
+    decided = f", {one.images_to_decide:,} images would decide" if one.images_to_decide else ""
     counts = [one.both_right, one.only_a, one.only_b, one.both_wrong]
-    return [*counts, f"{one.p_value:.2g}", formats.span(one.difference_interval_pct, 2), one.verdict, decided]
+    return [*counts, f"{one.p_value:.2g}", formats.span(one.difference_interval_pct, 2), one.verdict + decided]
 
 
 def _margins(record: Accuracy) -> str:

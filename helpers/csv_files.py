@@ -7,6 +7,7 @@ from pathlib import Path
 
 from helpers import files
 
+NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( to [-+]?[\d.,]+)?\s?%?", re.IGNORECASE)  # a range is no formula either
 FORMULA = re.compile(r"""(^|[,;|\t\r\n"'])(\s*[=+\-@＝＋－＠])""")  # full-width signs begin a formula too
 
 
@@ -19,5 +20,8 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) 
 
 
 def harmless(text: str) -> str:
-    """Return text that no spreadsheet runs: an apostrophe is put before = + - @ at its beginning or after a separator in it."""
-    return FORMULA.sub(r"\1'\2", text)
+    """Return text that no spreadsheet runs: an apostrophe is put before = + - @ at its beginning or after a separator in it.
+
+    A text that is a number or a range stays.
+    """
+    return text if NUMBER.fullmatch(text) else FORMULA.sub(r"\1'\2", text)

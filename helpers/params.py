@@ -247,6 +247,8 @@ class Report(Settings):
     run: RunName = "dev"
     title: str = "Inference report"
     strict: bool = False
+    identify: bool = False  # show absolute paths, user and host name
+    language: Literal["en", "zh"] = "en"
 
 
 class Run(PrepareData, Convert, Accuracy, BatchSweep, Report):

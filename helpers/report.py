@@ -1,11 +1,14 @@
 """What the report says of a whole run, from its records alone."""
 
+from pathlib import Path
+
 import yaml
 
-from helpers import formats
+from helpers import files, formats
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
 from helpers.records import Accuracy, Model, Record, Sweep, Verdict
+from helpers.redact import Redaction
 
 
 def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, str]:
@@ -18,8 +21,11 @@ def verdict(model: Model, accuracy: Accuracy, sweep: Sweep) -> tuple[Verdict, st
     return worst, f"{word}: {accuracy.sentence} {sweep.sentence}"
 
 
-def again(inputs: tuple[Record, ...], settings: Report) -> Group:
-    """Return the machine that the throughput was measured on, and the command and parameters that give this run again."""
+def again(inputs: tuple[Record, ...], settings: Report, folder: Path) -> Group:
+    """Return the machine that the throughput was measured on, how much room the run takes, and what gives it again.
+
+    Absolute paths among the parameters are shown without their folders unless the settings say `identify`.
+    """
     sweep = inputs[-1]
     facts = {**sweep.environment, "memory_bytes": formats.size(sweep.environment["memory_bytes"])}
     rows = [[key.removesuffix("_bytes").replace("_", " "), value] for key, value in facts.items()]
@@ -31,11 +37,17 @@ def again(inputs: tuple[Record, ...], settings: Report) -> Group:
         for key, value in params.items()
     }
     merged = {key: value for key, value in merged.items() if value is not None}
+    shown = merged if settings.identify else Redaction(merged).everywhere(merged)
+    hidden = " Where … stands, a folder is not shown: write your own." if shown != merged else ""
     return Group(
         [
             Table(["machine and packages", "value"], rows),
-            Sentence(f"In a clone {source}{changed}, save these parameters as params/again.yaml and run the command."),
+            Sentence(
+                f"This run's folder takes {formats.size(files.size_of(folder))}; python -m helpers.prune {folder.name} frees what is heavy "
+                "of it and keeps records and pages."
+            ),
+            Sentence(f"In a clone {source}{changed}, save these parameters as params/again.yaml and run the command.{hidden}"),
             Text(".venv/bin/python -m helpers.run params/again.yaml"),
-            Text(yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, allow_unicode=True)),
+            Text(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None, allow_unicode=True)),
         ]
     )

@@ -15,7 +15,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from helpers import ROOT, backends, files, formats, html, index, params, records, steps
+from helpers import ROOT, backends, compare, files, formats, html, index, params, records, steps, table_files
 from helpers.ascend import HANG_LOGS, kit
 from helpers.errors import ParameterError, UserError, why_it_died
 
@@ -25,7 +25,9 @@ AWAY = {"backend": "onnxruntime", "provider": "auto", "provider_options": "{}", 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = _options(arguments)
+    if options.compare:
+        return _compare(*options.compare, options.output)
     try:
         chosen = _chosen(options)
         settings = params.read(options.params, {**dict(options.parameter), **(AWAY if options.kit else {})}, chosen)
@@ -62,9 +64,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if all(_gate_met(name, settings, folder) for name in chosen) else 1
 
 
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    others = (options.params, options.parameter, options.only, options.start, options.kit, options.force, options.list)
+    if options.compare and any(others):
+        parser.error("--compare takes two runs and -o, nothing else")
+    if not options.compare and (options.output or not options.params):
+        parser.error("-o is of --compare" if options.output else "PARAMS is missing: give a file such as params/demo.yaml")
+    return options
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m helpers.run", description="Run the notebooks with a parameter file.")
-    parser.add_argument("params", type=Path, metavar="PARAMS", help="a file such as params/demo.yaml")
+    parser.add_argument("params", type=Path, nargs="?", metavar="PARAMS", help="a file such as params/demo.yaml")
     parser.add_argument(
         "-p", dest="parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="replaces a value of the file"
     )
@@ -74,7 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--kit", type=Path, metavar="DIR", help="run 1 and 2 here, write what a machine with CANN and ais_bench needs")
     parser.add_argument("--force", action="store_true", help="run also what is unchanged")
     parser.add_argument("--list", action="store_true", help="say which notebooks are done, run none")
+    parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="compare two finished runs: names, folders or report.html files")
+    parser.add_argument("-o", dest="output", type=Path, metavar="FILE", help="where the comparison goes, by default below reports/")
     return parser
+
+
+def _compare(a: str, b: str, output: Path | None) -> int:
+    try:
+        page, headline = compare.write(a, b, output)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"comparison: {_shown(page)}\n{headline}")
+    return 0
 
 
 def _chosen(options: argparse.Namespace) -> tuple[str, ...]:
@@ -122,20 +147,26 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
     executed, page = folder / f"{name}.ipynb", folder / f"{name.replace('5_', '')}.html"
     started = time.monotonic()
     if not force and _is_current(name, settings, folder):
-        html.render(executed, page, settings.title if name == "5_report" else "")
+        _render(executed, page, settings)
         print(f"{name:16} unchanged")
         return 0
     for stale in (records.KINDS[NAMES.index(name)].file_name(), page.name, executed.name, "report.json", "report.html"):
         (folder / stale).unlink(missing_ok=True)  # what fails must not leave an older result, nor a report of one
+    for stale in (page, folder / "report.html"):
+        table_files.remove(stale)
     for stale in (*(folder / "artefacts").glob(HANG_LOGS), *((folder / "artefacts").glob("*.partial") if force else ())):
         stale.unlink()
     code, failure = _papermill(name, settings, executed)
     if executed.is_file():
-        html.render(executed, page, settings.title if name == "5_report" else "")
+        _render(executed, page, settings)
     print(f"{name:16} {time.monotonic() - started:6.1f} s{'  failed' if failure else ''}", flush=True)
     if failure:
         print(f"{failure}\nsee {_shown(page)}", file=sys.stderr)
     return code
+
+
+def _render(executed: Path, page: Path, settings: params.Run) -> None:
+    html.render(executed, page, settings.title if page.stem == "report" else "", settings.identify, settings.language)
 
 
 def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, str]:

@@ -111,8 +111,11 @@ def test_pages_are_offline_and_accessible(demo, name):
     assert all(image.get("alt") for image in page.images)
     text = (demo[1] / f"{name}.html").read_text()
     assert "Traceback" not in text
-    assert len(text) < 100_000
-    assert name != "report" or str(demo[1]) not in text
+    packed = re.search(r'(?<=<pre hidden id="records">)[^<]*', text)
+    assert (packed is not None) == (name == "report")
+    assert len(text) - (len(packed[0]) if packed else 0) < 100_000
+    assert str(demo[1]) not in text
+    assert len(json.loads((demo[1] / "tables" / f"{name}.json").read_text())) == page.tags.count("table")
 
 
 def test_the_report_tells_the_whole_story(demo):
@@ -271,6 +274,7 @@ def test_a_notebook_that_failed_leaves_its_page_and_no_older_result(tmp_path, ca
     labels.write_text(labels.read_text() + "another.png 3\n")
     assert run.main([str(params)]) == 1
     assert not [name for name in ("data.json", "report.json", "report.html") if (tmp_path / "run" / name).exists()]
+    assert not list((tmp_path / "run" / "tables").glob("report*"))
     index.write_index(tmp_path)
     assert "not finished" in (tmp_path / "index.html").read_text()
     page = (tmp_path / "run" / "1_prepare_data.html").read_text()
@@ -291,7 +295,7 @@ def test_the_command_line_knows_its_notebooks_and_its_help():
     assert run.main(["nowhere.yaml"]) == 2
     listed = subprocess.run([sys.executable, "-m", "helpers.run", "--help"], cwd=ROOT, capture_output=True, text=True)
     assert listed.returncode == 0
-    assert all(option in listed.stdout for option in ("-p NAME VALUE", "--only", "--from", "--force", "--list"))
+    assert all(option in listed.stdout for option in ("-p NAME VALUE", "--only", "--from", "--force", "--list", "--compare", "-o FILE"))
 
 
 def test_papermill_finds_the_parameters_with_their_help():
