@@ -13,6 +13,7 @@ from PIL import Image
 
 RIGHT, WRONG = "✓", "✗"  # at the beginning of a line under a picture: colour alone would not do
 QUALITIES = (85, 60, 40, 20, 5)  # of JPEG and WebP, from the one that is meant to the one that always fits
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?( \([\d.]+\))?")
 LONG = 40  # characters: a text that would make a narrow column tall
 
 
@@ -24,8 +25,7 @@ class Sentence:
     level: str = ""
 
     def _repr_html_(self) -> str:
-        text = escape(self.text).replace(" %", "\u00a0%")  # no line begins with the sign
-        return f'<p class="sentence {escape(self.level.lower())}">{text}</p>'
+        return f'<p class="sentence {escape(self.level.lower())}">{_escaped(self.text)}</p>'
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Table:
             for header, kind in zip(self.headers, classes or [""] * len(self.headers), strict=True)
         )
         body = "".join(
-            f"<tr>{''.join(f'<td{kind}>{escape(text)}</td>' for text, kind in zip(row, classes, strict=True))}</tr>" for row in rows
+            f"<tr>{''.join(f'<td{kind}>{_escaped(text)}</td>' for text, kind in zip(row, classes, strict=True))}</tr>" for row in rows
         )
-        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        caption = f"<caption>{_escaped(self.caption)}</caption>" if self.caption else ""
         scrolls = (
             f'<div class="table" role="group" aria-label="{escape(self.caption or ", ".join(self.headers))}" tabindex="0">'  # by keyboard
         )
@@ -130,10 +130,15 @@ def _kind(column: tuple[str, ...]) -> str:
     return " class=number" if _are_numbers(column) else " class=long" if max(map(len, column)) > LONG else ""
 
 
+def _escaped(text: str) -> str:
+    """Return HTML text in which no line begins with a percent sign."""
+    return escape(text).replace(" %", "\u00a0%")
+
+
 def _are_numbers(column: tuple[str, ...]) -> bool:
     """Return whether the cells are numbers or ranges of numbers, but for empty ones, so that they are set flush right."""
     filled = [text for text in column if text != "–"]
-    return bool(filled) and all(re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?", text) for text in filled)
+    return bool(filled) and all(NUMBER.fullmatch(text) for text in filled)
 
 
 def _line(text: str) -> str:

@@ -124,14 +124,6 @@ def worst(found: Sequence[Noise]) -> Noise:
     return max(found, key=lambda noise: LOUDNESS.index(noise.verdict))
 
 
-def phrase(noise: Noise) -> str:
-    """Return a verdict with its first reason, for a table's cell."""
-    if not noise.reasons:
-        return "stable"
-    more = len(noise.reasons) - 1
-    return f"{noise.verdict}: {noise.reasons[0]}" + (f", and {more} more reason{'s' * (more > 1)}" if more else "")
-
-
 def _reasons(noise: Noise, count: int) -> list[str]:
     """Return why a point is noisy: causes first, then what they did to the blocks; what is not known is no reason."""
     others, work, clock = noise.others_pct or 0.0, noise.sentinel_pct or 0.0, noise.clock_pct or 0.0

@@ -56,11 +56,11 @@ def _shown(table: Tag) -> Shown:
 
 
 def _cells(row: Tag) -> list[str]:
-    return [cell.get_text() for cell in row.find_all(["th", "td"])]
+    return [_text(cell) for cell in row.find_all(["th", "td"])]
 
 
 def _text(element: Tag | None) -> str:
-    return element.get_text() if element else ""
+    return element.get_text().replace("\u00a0", " ") if element else ""
 
 
 def _slug(text: str) -> str:

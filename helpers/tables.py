@@ -81,11 +81,11 @@ def _fps_row(row: Row, ratio: Ratio | None, baseline: Series | None, sweep: Swee
 
 
 def _noise(row: Row, baseline: Series | None) -> str | None:
-    """Return the verdict of the noisier of a row and its baseline."""
+    """Return the verdict of the noisier of a row and its baseline; the reasons stand in a table of their own."""
     theirs = next((other.noise for other in baseline.rows if other.batch == row.batch), None) if baseline else None
     if theirs and (not row.noise or noise.worst([row.noise, theirs]) is not row.noise):
-        return f"baseline {noise.phrase(theirs)}"
-    return noise.phrase(row.noise) if row.noise else None
+        return f"baseline {theirs.verdict}"
+    return row.noise.verdict if row.noise else None
 
 
 def _remark(row: Row, ratio: Ratio | None, baseline: Series | None) -> str:

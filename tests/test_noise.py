@@ -127,18 +127,6 @@ def test_what_was_seen_is_in_the_record():
     assert (judged.sentinel_pct, judged.clock_pct, judged.throttled, judged.others_pct) == (1.0, -0.5, False, 2.0)
 
 
-def test_a_phrase_has_the_first_reason_and_causes_come_first():
-    assert noise.phrase(noise.judge(STEADY, QUIET)) == "stable"
-    assert noise.phrase(noise.judge(alternating(3), QUIET)) == "NOISY: blocks vary by 3.1 %"
-    assert noise.phrase(noise.judge(alternating(3), Seen(others_pct=12))) == (
-        "NOISY: other processes took 12.0 % of the cores, and 1 more reason"
-    )
-    assert noise.phrase(noise.judge(alternating(6), Seen(others_pct=12))).endswith(", and 2 more reasons")
-    assert noise.phrase(noise.judge(alternating(20), Seen(others_pct=12))) == (
-        "UNSTABLE: other processes took 12.0 % of the cores, and 3 more reasons"
-    )
-
-
 # watching
 
 

@@ -58,4 +58,4 @@ def test_a_heading_of_other_letters_and_none_still_make_a_name(tmp_path):
     )
     table_files.write(page)
     assert (tmp_path / "tables" / "x_1_table.csv").read_text(encoding="utf-8-sig") == "a\n"
-    assert (tmp_path / "tables" / "x_2_long_long_long_long_long_long_long_long.csv").read_text() == "b\n"
+    assert (tmp_path / "tables" / "x_2_long_long_long_long_long_long_long_long.csv").read_text(encoding="utf-8-sig") == "b\n"

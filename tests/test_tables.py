@@ -10,7 +10,7 @@ from tests.test_om import onnx_stage
 
 def cells(element):
     """The texts of a table's cells, row by row."""
-    rows = re.findall(r"<tr>(.*?)</tr>", element._repr_html_())
+    rows = re.findall(r"<tr>(.*?)</tr>", element._repr_html_().replace("\u00a0", " "))
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
@@ -188,14 +188,14 @@ STABLE, NOISY, UNSTABLE = noise("STABLE"), noise("NOISY", "it drifts"), noise("U
     ("mine", "theirs", "shown"),
     [
         (None, None, "–"),
-        (STABLE, None, "stable"),
-        (NOISY, None, "NOISY: it drifts"),
-        (STABLE, STABLE, "stable"),
-        (UNSTABLE, NOISY, "UNSTABLE: it varies, and 1 more reason"),
-        (NOISY, noise("NOISY", "it varies"), "NOISY: it drifts"),
-        (STABLE, NOISY, "baseline NOISY: it drifts"),
-        (NOISY, UNSTABLE, "baseline UNSTABLE: it varies, and 1 more reason"),
-        (None, STABLE, "baseline stable"),
+        (STABLE, None, "STABLE"),
+        (NOISY, None, "NOISY"),
+        (STABLE, STABLE, "STABLE"),
+        (UNSTABLE, NOISY, "UNSTABLE"),
+        (NOISY, noise("NOISY", "it varies"), "NOISY"),
+        (STABLE, NOISY, "baseline NOISY"),
+        (NOISY, UNSTABLE, "baseline UNSTABLE"),
+        (None, STABLE, "baseline STABLE"),
     ],
 )
 def test_the_noisier_of_a_row_and_its_baseline_is_told(mine, theirs, shown):
@@ -207,10 +207,10 @@ def test_the_noisier_of_a_row_and_its_baseline_is_told(mine, theirs, shown):
 def test_the_noise_of_the_baseline_is_that_at_the_same_batch_size():
     sweep = sweep_of()
     sweep.series[1].rows[0].noise, sweep.series[1].rows[2].noise = STABLE, NOISY
-    assert [row[-2] for row in cells(tables.fps(sweep))[1:]] == ["baseline stable", "–", "baseline NOISY: it drifts"]
+    assert [row[-2] for row in cells(tables.fps(sweep))[1:]] == ["baseline STABLE", "–", "baseline NOISY"]
 
 
 def test_without_a_baseline_the_noise_is_the_rows_own():
     sweep = sweep_with(noise=NOISY)
     del sweep.series[1]
-    assert cells(tables.fps(sweep))[1][-2] == "NOISY: it drifts"
+    assert cells(tables.fps(sweep))[1][-2] == "NOISY"
