@@ -1,9 +1,12 @@
+import re
+
 import numpy as np
 import onnx
 import onnxruntime
+import onnxslim
 import pytest
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from helpers import classifier, export, model_config, params, sources
 from helpers.errors import UserError
@@ -27,6 +30,25 @@ def test_the_demo_exports_with_our_names_and_a_dynamic_batch(tmp_path, exporter,
     assert stage.opset == opset
     assert not module.training
     assert not any(part.training for part in module.modules())
+    batch = np.random.default_rng(1).standard_normal((5, 3, 32, 32), np.float32)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(batch)).numpy()
+    np.testing.assert_allclose(probabilities(tmp_path / "m.onnx", batch), expected, atol=1e-5)
+
+
+def test_a_simplification_that_changes_a_layer_is_left_out(tmp_path, monkeypatch):
+    """As of EfficientNet's padding; here one convolution's weight grows by a hundredth."""
+
+    def slim(model):
+        broken = next(node for node in model.graph.node if node.op_type == "Conv")
+        weight = next(tensor for tensor in model.graph.initializer if tensor.name == broken.input[1])
+        weight.CopyFrom(numpy_helper.from_array(1.01 * numpy_helper.to_array(weight), weight.name))
+        return model
+
+    monkeypatch.setattr(onnxslim, "slim", slim)
+    module = classifier.load("demo/conformer_fmnist.py", "demo/conformer_fmnist.pth")
+    stage = export.to_onnx(module, tmp_path / "m.onnx", (3, 32, 32), Onnx())
+    assert re.search(r", without onnxslim, which would change \d+ layers$", stage.command)
     batch = np.random.default_rng(1).standard_normal((5, 3, 32, 32), np.float32)
     with torch.inference_mode():
         expected = module(torch.from_numpy(batch)).numpy()

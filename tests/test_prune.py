@@ -142,15 +142,15 @@ def being_written(reports, name, minutes):
     [
         ("artefacts/tensors.npy.partial", 20, True),
         ("artefacts/tensors.npy.partial", 40, False),
-        (f"{files.UNFINISHED}{os.getpid()}-4_batch_sweep.ipynb.x", 600, True),  # helpers.run holds it for as long as a notebook takes
-        (f"artefacts/{files.UNFINISHED}{os.getpid()}-tensors.npy.x", 600, True),
+        (f"{files.UNFINISHED}PID-4_batch_sweep.ipynb.x", 600, True),  # helpers.run holds it for as long as a notebook takes
+        (f"artefacts/{files.UNFINISHED}PID-tensors.npy.x", 600, True),
         (f"artefacts/{files.UNFINISHED}999999999-tensors.npy.x", 600, False),  # no such process
         ("3_accuracy.html", 0, True),  # between two notebooks
         ("3_accuracy.html", 2, False),
     ],
 )
 def test_a_run_that_is_being_written_is_left_alone(reports, capsys, name, minutes, left):
-    being_written(reports, name, minutes)
+    being_written(reports, name.replace("PID", str(os.getpid())), minutes)
     assert prune.main(["one"]) == 0
     assert (reports / "one" / "artefacts").exists() == left
     assert ("one: left alone, it is being written or was a moment ago\n" in capsys.readouterr().out) == left
