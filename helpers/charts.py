@@ -56,7 +56,7 @@ def fps(sweep: Sweep) -> Figure:
         + "; ".join(f"{formats.label(series, sweep.region)}: {in_words(series, sweep.region)}" for series in sweep.series)
         + "."
     )
-    caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. The same numbers are in the table."
+    caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. Hollow marks: noisy. The table has the numbers."
     return Figure(text, alt, caption)
 
 
@@ -67,6 +67,10 @@ def line(axes, series: Series, batches: Sequence[int], region: Region, style: di
     values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in drawn]
     bars = [_bar(by_batch[batch]) for batch in drawn]
     axes.errorbar(drawn, values, yerr=list(zip(*bars, strict=True)), capsize=3, markersize=5, **style)
+    noisy = {row.batch for row in series.rows if row.noise and row.noise.verdict != "STABLE"}
+    for batch, value in zip(drawn, values, strict=True):
+        if batch in noisy:
+            axes.plot(batch, value, marker=style["marker"], color=style["color"], markerfacecolor="white", markersize=6, zorder=5)
     known = [(batch, value) for batch, value in zip(drawn, values, strict=True) if value == value]
     return (*known[-1], name or formats.label(series, region), style["color"]) if known else None
 
@@ -112,7 +116,8 @@ def in_words(series: Series, region: Region) -> str:
 
     def point(row: Row) -> str:
         measured, _ = formats.shown(row, region)
-        return f"batch {row.batch} {formats.fps(measured) if measured else 'failed'}"
+        noisy = f" ({row.noise.verdict})" if row.noise and row.noise.verdict != "STABLE" else ""
+        return f"batch {row.batch} {formats.fps(measured) if measured else 'failed'}{noisy}"
 
     return ", ".join(map(point, series.rows))
 

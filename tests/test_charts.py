@@ -4,6 +4,7 @@ import pytest
 
 from helpers import charts
 from tests.test_html import sweep_of
+from tests.test_tables import NOISY
 
 
 def test_a_chart_of_a_simulated_device_says_so_in_its_title():
@@ -35,3 +36,12 @@ def test_a_name_is_drawn_as_it_is_written():
 def test_a_chart_brings_its_own_white_ground_so_that_it_is_read_on_a_dark_page():
     background = charts.fps(sweep_of()).svg.partition('id="patch_1"')[2].partition("</g>")[0]
     assert "fill: #ffffff" in background
+
+
+def test_a_noisy_point_is_hollow_and_said_to_be():
+    sweep = sweep_of()
+    plain = charts.fps(sweep)
+    sweep.series[0].rows[0].noise = NOISY
+    noisy = charts.fps(sweep)
+    assert noisy.svg.count("fill: #ffffff") == plain.svg.count("fill: #ffffff") + 1
+    assert noisy.alt.replace(" (NOISY)", "", 1) == plain.alt
