@@ -56,7 +56,7 @@ def fps(sweep: Sweep) -> Figure:
         + "; ".join(f"{formats.label(series, sweep.region)}: {in_words(series, sweep.region)}" for series in sweep.series)
         + "."
     )
-    caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. Hollow marks: noisy. The numbers are in the table."
+    caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. Hollow marks are noisy."
     return Figure(text, alt, caption)
 
 

@@ -7,11 +7,12 @@ from helpers import charts
 from helpers.elements import Figure
 from helpers.records import Moment, Sweep
 
+# Okabe-Ito colours, the middle one darker, so that its name can be read.
 PERCENTILES = (
     ("p50", "#0072b2", "-", "o"),
     ("p90", "#8a5f00", "--", "s"),
     ("p99", "#d55e00", ":", "^"),
-)  # Okabe-Ito, the middle one darker, for its name
+)
 PANELS = (("frequency_mhz", "clock, MHz"), ("temperature_c", "temperature, °C"), ("power_w", "power, W"))
 
 
