@@ -108,6 +108,23 @@ def test_reduced_precision_has_no_culprit_where_errors_grow_from_layer_to_layer(
     assert depth.parting(found, exact=True) is found[0]
 
 
+def probabilities(*values, error=0.7):
+    return Layer("probs", "Softmax", "Softmax", 0.75, error, 0.3, values)
+
+
+def test_an_image_that_is_answered_otherwise_does_not_make_softmax_the_culprit_of_reduced_precision():
+    """0.68 for one class and 0.69 for another have a cosine of 0.75 in the demo's int8, with scores that agree."""
+    found = [layer("stem", 0.99, 0.1), layer("head", 0.93, 0.4), probabilities("probs")]
+    assert depth.in_words(found, exact=False).startswith("No single layer parts: of 3 compared the least alike is Softmax (Softmax)")
+    assert "parted" not in depth.shown(found, probe(), probe(precision="int8"))._repr_html_()
+    assert depth.parting(found[2:], exact=True)
+
+
+@pytest.mark.parametrize("last", [probabilities("scores", "probs"), probabilities("probs", error=math.inf)], ids=["alone", "not finite"])
+def test_probabilities_whose_scores_were_not_compared_or_that_are_not_finite_part(last):
+    assert depth.parting([layer("stem", 0.99, 0.1), last], exact=False) is last
+
+
 def test_what_agrees_is_said_with_the_largest_difference():
     found = [layer("stem", 1.0, 2e-7), layer("head", 1.0, 8.5e-7)]
     said = "No layer parts by more than 0.001: of 2 compared the least alike is head (Conv), relative error 8.5e-07."
