@@ -26,6 +26,10 @@ CASES = (  # images, share of images on which one alone is right in percent, tru
     (10_000, 4.0, -2 * MARGIN),
     (50_000, 4.0, 2 * MARGIN),
     (1_000, 4.0, 0.0),
+    (1_000, 0.5, -MARGIN),  # nothing gained, few lost: so few that the share lost is not near normal
+    (1_000, 0.7, -MARGIN),
+    (2_000, 0.5, MARGIN),
+    (400, 0.5, MARGIN),
 )
 
 

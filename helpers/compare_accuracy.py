@@ -25,7 +25,7 @@ class Difference:
 def difference(a: Run, b: Run, unlike: Unlike) -> Difference | None:
     """Return how B's candidate does against A's; None where that would mean nothing.
 
-    Paired: Agresti and Min's interval, McNemar's and two one-sided tests (`paired.compare`), on the images that both answered. Two
+    Paired: Tango's interval, McNemar's and two one-sided tests (`paired.compare`), on the images that both answered. Two
     samples: Newcombe's interval (`reference_number.difference_pct`), which of the same images is wider than it need be.
     """
     if unlike.whole or unlike.accuracy:

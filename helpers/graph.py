@@ -42,7 +42,7 @@ def values(model: onnx.ModelProto, known: Collection[str] = ()) -> dict[str, Val
         if not sources:
             continue
         before = tuple(dict.fromkeys(name for source in sources for name in source))
-        module = _resolved(_scope(node, named).removeprefix(prefix), modules) or node.name or node.output[0]
+        module = _resolved(_scope(node, named).removeprefix(prefix), modules) or (node.name or node.output[0]).lstrip("/")
         for name in filter(None, node.output):
             is_float = types.get(name) in FLOATS
             nearest[name] = (name,) if is_float else before

@@ -11,6 +11,7 @@ from helpers.steps import Step
 
 def results(step: Step, data: Data) -> list[Result]:
     """Return the candidates of the finished runs in `compare_with` as results of stage run_1, run_2, ...; their scores are copied.
+    Folders of the same name are told apart by that number.
 
     What a run says of its own candidate stays: refused, not evaluated, simulated. Folders in `compare_with` that are no runs are left to
     others. UserError for this run itself, a run named twice, scores that are not those of their record, other pixels or classes than
@@ -20,17 +21,21 @@ def results(step: Step, data: Data) -> list[Result]:
     for at, folder in enumerate(folders):
         if folder in (step.folder.resolve(), *folders[:at]):
             raise UserError(f"compare_with names {folder.name}, which is this run or named twice: leave it out.")
-    return [_result(step, data, folder, f"run_{number}") for number, folder in enumerate(folders, 1)]
+    names = [folder.name for folder in folders]
+    called = [f"{name} ({number})" if names.count(name) > 1 else name for number, name in enumerate(names, 1)]
+    return [
+        _result(step, data, folder, f"run_{number}", name) for number, (folder, name) in enumerate(zip(folders, called, strict=True), 1)
+    ]
 
 
-def _result(step: Step, data: Data, run: Path, stage: str) -> Result:
-    """Return another run's candidate as a stage of this run."""
+def _result(step: Step, data: Data, run: Path, stage: str, name: str) -> Result:
+    """Return another run's candidate as a stage of this run, which is called by the name."""
     theirs, accuracy = steps.load(Data, run), steps.load(Accuracy, run)
     if accuracy.inputs.get("data") != theirs.fingerprint:
         raise UserError(f"accuracy.json of run {run.name} was made from another data.json: run 3_accuracy of {run.name} again.")
     _check_alike(step.folder, data, run, theirs)
     found = accuracy.results[0]
-    named = {"stage": stage, "imported": run.name}
+    named = {"stage": stage, "imported": name}
     if not found.scores_file:
         return found.model_copy(update=named)
     if not (run / found.scores_file).is_file() or files.sha256(run / found.scores_file) != found.scores_sha256:

@@ -1,10 +1,11 @@
 """Label sets in the forms that they come in: JSON or lines, with several labels or none for an image."""
 
+import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-import pydantic_core
 from pydantic import BeforeValidator, StrictInt, TypeAdapter, ValidationError
 
 from helpers.errors import UserError, first_line
@@ -25,15 +26,21 @@ def read(path: Path) -> list[list[int]] | dict[str, list[int]]:
 
 
 def _json(text: str, file: str) -> list[list[int]] | dict[str, list[int]]:
+    def mapping(entries: list[tuple[str, object]]) -> dict[str, object]:
+        twice = next((name for name, count in Counter(name for name, _ in entries).items() if count > 1), None)
+        if twice is not None:
+            raise UserError(f"{file} names {twice} a second time: write all labels of an image in one list.")
+        return dict(entries)
+
     try:
-        content = pydantic_core.from_json(text.encode(errors="surrogateescape"))
+        content = json.loads(text, object_pairs_hook=mapping)
         return (BY_NUMBER if isinstance(content, list) else BY_NAME).validate_python(content)
     except ValidationError as error:
         place = error.errors(include_url=False)[0]["loc"]
         entry = place[0] + 1 if isinstance(content, list) else repr(place[0]) if place else ""
         what = f"entry {entry} is neither a label nor a list of labels" if place else "it is neither a list nor a mapping"
         raise UserError(f"{file}: {what}; give {FORMS}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is not JSON ({first_line(error)}): give {FORMS}.") from error
 
 

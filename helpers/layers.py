@@ -20,9 +20,8 @@ from helpers.graph import Value
 from helpers.params import Target
 
 Values = dict[str, np.ndarray]
-UNMOVED = (
-    5e-3  # relative difference of OpenVINO's answer with its layers asked for: 0 in fp32 and int8, 2e-5 in bf16, 0.02 to 0.7 where it fails
-)
+UNMOVED = 5e-3  # relative difference of OpenVINO's answer with its layers asked for: fp32 and int8 2e-4 at most, 0.02 to 0.7 where it fails
+UNMOVED_BF16 = 0.1  # which rounds where it can't fuse: 0.03 at most of 300 images of the demo, where two classes are about as probable
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def of_openvino(path: Path, values: dict[str, Value], target: Target, precision:
         for number, image in enumerate(images):
             told = asked(image[None])
             if number == 0:
-                _check_unmoved(plain(image[None])[0], told[0])
+                _check_unmoved(plain(image[None])[0], told[0], UNMOVED_BF16 if precision == "bf16" else UNMOVED)
             yield {name: told[port] for port in asked.outputs for name in port.get_names() & values.keys()}
 
     return Probe(f"OpenVINO {precision}", run, values, precision)
@@ -142,9 +141,9 @@ def _of_attention(value: Value) -> bool:
     return value.operator == "MatMul" and len(value.inputs) == 2
 
 
-def _check_unmoved(plain: np.ndarray, asked: np.ndarray) -> None:
+def _check_unmoved(plain: np.ndarray, asked: np.ndarray, tolerance: float) -> None:
     moved = np.linalg.norm(asked - plain) / np.linalg.norm(plain)
-    if moved > UNMOVED:
+    if moved > tolerance:
         raise UserError(
             f"OpenVINO answers otherwise (by {moved:.2g}) when its layers are asked for: compare by another runtime or precision."
         )

@@ -6,8 +6,6 @@ from helpers import formats, metrics
 from helpers.elements import Sentence
 from helpers.records import Accuracy, Interval, ReferenceAccuracy, Result, Verdict
 
-Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
-
 
 def judge(candidate: Result, reference: ReferenceAccuracy | None, margin_points: float) -> tuple[Verdict, str]:
     """Return the verdict against a reference that is only a number, and the sentence that says it.
@@ -42,12 +40,13 @@ def in_words(record: Accuracy) -> Sentence | None:
     right = [round(share * count / 100) for share, count in ((candidate.top1_pct, candidate.images), (reference.top1_pct, images))]
     low, high = difference_pct(right[0], candidate.images, right[1], images)
     taken = "" if reference.images else ", if that is of as many images"
-    share = reference.top1_pct / 100
-    chance = 100 * Z * math.sqrt(share * (1 - share) * (1 / candidate.images + 1 / images))
+    same = round(reference.top1_pct * candidate.images / 100)
+    chance = max(map(abs, difference_pct(same, candidate.images, right[1], images)))
     return Sentence(
         f"The reference is a number alone: the difference is {candidate.top1_pct - reference.top1_pct:+.2f} points, unpaired 95 % interval "
         f"{low:+.2f} to {high:+.2f}{taken}. That proves little, since one model on two sets of so many images differs by up to "
-        f"{chance:.2f} points by chance; its answers to these very images (options, compare_with) would tell far smaller differences."
+        f"{chance:.2f} points by chance in 95 of 100 cases; its answers to these very images (options, compare_with) would tell "
+        "far smaller differences."
     )
 
 

@@ -74,5 +74,5 @@ def test_every_other_pair_has_a_table_of_its_own():
     right = {stage: np.arange(10) < 9 - number for number, stage in enumerate(stages)}
     pairs = [paired.compare(a, b, right[a], right[b]) for a, b in itertools.combinations(stages, 2)]
     shown = accuracy_tables.comparisons(record(results, comparisons=pairs))
-    assert table(shown, "Every other pair")[1:] == [["option 1", "option 2", "-30.95 to 14.28", "1", "INCONCLUSIVE"]]
+    assert table(shown, "Every other pair")[1:] == [["option 1", "option 2", "-40.42 to 20.53", "1", "INCONCLUSIVE"]]
     assert len(table(shown, "Against the candidate")) == 3

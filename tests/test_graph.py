@@ -58,7 +58,7 @@ def test_what_does_not_depend_on_the_image_is_no_layer():
         (linear("node_", "own/head.fc.weight"), "head.fc"),
         (linear("node_", "val_1", told=["", "classifier.head", "linear"]), "classifier.head"),
         (linear("model/dense/", "dense_kernel:0"), "model/dense/MatMul"),
-        (linear("/", "onnx::MatMul_1"), "/MatMul"),
+        (linear("/", "onnx::MatMul_1"), "MatMul"),
     ],
     ids=["scope", "Sequential", "owner not called", "weights alone", "a user's", "metadata", "of another tool", "of the model itself"],
 )

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import accuracy, accuracy_tables, dataset, files, imported, metrics, params, scores, seen, sources, steps
+from helpers import accuracy, accuracy_tables, answers, dataset, files, imported, metrics, params, scores, seen, sources, steps
 from helpers.dataset import Manifest
 from helpers.errors import ParameterError, UserError
 from helpers.preprocess import Preprocess
@@ -84,6 +84,15 @@ def test_several_are_numbered_and_folders_that_are_no_runs_are_left_to_others(th
     (tmp_path / "layers").mkdir()
     step, data = this(finished(tmp_path / "a"), tmp_path / "layers", finished(tmp_path / "b"))
     assert [(one.stage, one.imported) for one in imported.results(step, data)] == [("run_1", "a_run"), ("run_2", "b_run")]
+
+
+def test_runs_of_the_same_name_are_told_apart_by_their_number(this, tmp_path):
+    for name in ("a", "b"):
+        finished(tmp_path / name).rename(tmp_path / name / "demo")
+    step, data = this(tmp_path / "a" / "demo", tmp_path / "b" / "demo", finished(tmp_path / "c"))
+    found = imported.results(step, data)
+    assert [one.imported for one in found] == ["demo (1)", "demo (2)", "c_run"]
+    answers.in_detail(step, data, [found[0].model_copy(update={"stage": "candidate", "imported": ""}), *found])  # a line of each
 
 
 @pytest.mark.parametrize(

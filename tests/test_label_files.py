@@ -30,10 +30,10 @@ def test_a_byte_order_mark_is_no_part_of_the_content(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.json", "[[1], ", "x.json is not JSON (EOF"),
-        ("x.json", "", "x.json is not JSON (EOF"),
+        ("x.json", "[[1], ", "x.json is not JSON (Expecting value"),
+        ("x.json", "", "x.json is not JSON (Expecting value"),
         ("x.json", b"[[1], \xff]", "x.json is not JSON ("),
-        ("x.json", "[" * 100_000, "x.json is not JSON (recursion limit exceeded"),
+        ("x.json", "[" * 100_000, "x.json is not JSON (maximum recursion depth exceeded"),
         ("x.json", "3", "x.json: it is neither a list nor a mapping"),
         ("x.json", "null", "x.json: it is neither a list nor a mapping"),
         ("x.json", '[[1], ["2"]]', "x.json: entry 2 is neither a label nor a list of labels"),
@@ -59,6 +59,8 @@ def test_any_other_form_is_told_in_one_sentence_with_the_forms_that_there_are(tm
 def test_an_image_that_is_named_twice_is_an_error(tmp_path):
     with pytest.raises(UserError, match="x.txt, line 2 names a a second time: write all labels of an image on one line."):
         read(tmp_path, "x.txt", "a 1\na 2\n")
+    with pytest.raises(UserError, match="x.json names a a second time: write all labels of an image in one list."):
+        read(tmp_path, "x.json", '{"a": 1, "b": 3, "a": 2}')
 
 
 def test_a_folder_can_not_be_read(tmp_path):

@@ -66,9 +66,9 @@ def test_openvino_tells_the_same_values_under_the_same_names(digits):
 
 
 def test_openvino_is_not_believed_when_its_answer_changes_with_what_it_is_asked_for():
-    layers._check_unmoved(np.float32([[0.5, 0.5]]), np.float32([[0.501, 0.499]]))
+    layers._check_unmoved(np.float32([[0.5, 0.5]]), np.float32([[0.501, 0.499]]), layers.UNMOVED)
     with pytest.raises(UserError, match="OpenVINO answers otherwise .by 0.014. when its layers are asked for: compare by another runtime"):
-        layers._check_unmoved(np.float32([[0.5, 0.5]]), np.float32([[0.51, 0.50]]))
+        layers._check_unmoved(np.float32([[0.5, 0.5]]), np.float32([[0.51, 0.50]]), layers.UNMOVED)
 
 
 @pytest.mark.parametrize(

@@ -55,18 +55,23 @@ def test_the_unpaired_interval_of_nothing_against_something():
 
 
 def test_how_little_a_number_proves_is_said():
-    """By hand: 1.96 sqrt(0.8382 x 0.1618 x 2 / 50000) is 0.46 points."""
+    """By hand, about: 1.96 sqrt(0.8382 x 0.1618 x 2 / 50000) is 0.46 points."""
     text = said(result(41925, 50000), REFERENCE)
     assert text.startswith(
         "The reference is a number alone: the difference is +0.03 points, unpaired 95 % interval -0.43 to +0.49, if that"
     )
-    assert "differs by up to 0.46 points by chance" in text
+    assert "differs by up to 0.46 points by chance in 95 of 100 cases; its answers" in text
+
+
+def test_a_reference_that_is_always_right_differs_by_chance_too():
+    """Wilson's interval of 100 of 100 begins at 96.30."""
+    assert "differs by up to 3.70 points by chance" in said(result(99, 100), REFERENCE.model_copy(update={"top1_pct": 100.0}))
 
 
 def test_the_references_own_number_of_images_counts():
     text = said(result(41925, 50000), REFERENCE.model_copy(update={"images": 5000}))
     assert "if that is of as many images" not in text
-    assert "differs by up to 1.07 points by chance" in text
+    assert "differs by up to 1.09 points by chance" in text
 
 
 @pytest.mark.parametrize("changed", [{"evaluated": False}, {"simulated": True}])
