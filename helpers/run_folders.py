@@ -9,6 +9,7 @@ from helpers.errors import UserError
 from helpers.records import Record, Report
 
 REPORTS = ROOT / "reports"
+OWN = ("artefacts", "tables")  # folders of a run; tables/ has a report.json too, which is no record
 MARKS = (*(kind.file_name() for kind in records.KINDS), f"{records.Data.STEP}.html")  # a first notebook that failed leaves its page alone
 
 
@@ -32,10 +33,10 @@ def finished(run: Path) -> tuple[Record, ...]:
 
 
 def below(folder: Path) -> Iterator[Path]:
-    """Yield every run below a folder, sorted within each folder; not in `artefacts/`, hidden folders or behind links.
+    """Yield every run below a folder, sorted within each folder; not in `artefacts/`, `tables/`, hidden folders or behind links.
 
     A run that is itself a link is among them.
     """
     for root, names, _ in os.walk(folder):
-        names[:] = sorted(name for name in names if name != "artefacts" and not name.startswith("."))
+        names[:] = sorted(name for name in names if name not in OWN and not name.startswith("."))
         yield from (run for run in (Path(root, name) for name in names) if is_run(run))
