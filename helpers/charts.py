@@ -29,7 +29,9 @@ STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and 
     "option": {"color": "#666666", "linestyle": ":"},
 }
 OPTION_MARKERS = "^vDP"
-MARKS = "Bars are 95 % intervals; a point without one was published, or is too noisy for an interval. Hollow points were NOISY or UNSTABLE."
+MARKS = (
+    "Bars are 95 % intervals; published and recorded points have none, nor those too noisy for one. Hollow points were NOISY or UNSTABLE."
+)
 End = tuple[int, float, str, str]  # of a line: batch size, images per second, name, colour
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import ROOT, changes, comparable, compare_accuracy, compare_speed, embedded, files, formats, html
+from helpers import ROOT, changes, comparable, compare_accuracy, compare_speed, embedded, files, formats, html, table_files
 from helpers.comparable import Unlike
 from helpers.compare_accuracy import Difference
 from helpers.compare_speed import Speed
@@ -19,9 +19,10 @@ REPORTS = ROOT / "reports"
 
 
 def write(a: str, b: str, page: Path | None = None) -> tuple[Path, str]:
-    """Write the comparison of two runs, each a name below reports/, a run's folder or a report.html; return its page and its headline.
+    """Write the comparison of two runs, each a name below reports/, a run's folder or a report.html, and return its page and headline.
 
-    By default reports/compare_<a>_<b>.html. UserError where one is no run, or where the page would replace one of the reports.
+    By default reports/compare_<a>_<b>.html. Its tables are written too. UserError where one is no run, or where the page would replace
+    one of the reports.
     """
     paths = [find(one) for one in (a, b)]
     runs = [embedded.of(path) for path in paths]
@@ -33,6 +34,7 @@ def write(a: str, b: str, page: Path | None = None) -> tuple[Path, str]:
     accuracy, speed = compare_accuracy.difference(*runs, unlike), compare_speed.ratio(*runs, unlike)
     said = headline(unlike, accuracy, speed)
     files.write_text(page, _page(*runs, unlike, accuracy, speed, said))
+    table_files.write(page)
     return page, embedded.plain(said.text)
 
 

@@ -34,7 +34,7 @@ def span(interval: Interval | None, digits: int) -> str | None:
 
 
 def fps(measured: Measured | None) -> str | None:
-    """Return images per second with the digits that the interval supports, two of its half-width; two in all where it is unbounded."""
+    """Return images per second with the digits that the interval supports: two of its half-width."""
     return _rounded(measured.images_per_second, _digits(measured)) if measured else None
 
 
@@ -70,8 +70,7 @@ def called(result: Result) -> str:
 def _digits(measured: Measured) -> int:
     """Return the decimal place to round to; -1 is to tens."""
     if not measured.interval_fps:
-        unknown = measured.blocks is not None and measured.images_per_second > 0  # measured, and too noisy for an interval
-        return 1 - math.floor(math.log10(measured.images_per_second)) if unknown else 1
+        return 1
     half = (measured.interval_fps[1] - measured.interval_fps[0]) / 2
     return 1 - math.floor(math.log10(half)) if half > 0 else 1
 

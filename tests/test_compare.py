@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 
@@ -84,6 +85,15 @@ def test_a_run_and_its_own_report_are_one_and_the_same(tmp_path):
     folder = runs.write(tmp_path / "a")
     page, _ = compare.write(str(folder), str(report_of(folder)), tmp_path / "c.html")
     assert "A and B are one and the same run." in page.read_text()
+
+
+def test_its_tables_are_files_beside_it(tmp_path):
+    a, b = runs.write(tmp_path / "a"), runs.write(tmp_path / "b")
+    compare.write(str(a), str(b), tmp_path / "c.html")
+    tables = json.loads((tmp_path / "tables" / "c.json").read_text())
+    headings = ["Two runs, compared", "Is it the same model?", "Is it as accurate?", "Is it as accurate?", "Is it as fast?"]
+    assert [table["heading"] for table in tables] == headings  # nothing changed, which is a sentence
+    assert len(list((tmp_path / "tables").glob("c_*.csv"))) == 5
 
 
 class Page(HTMLParser):

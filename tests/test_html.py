@@ -37,6 +37,11 @@ def test_columns_of_numbers_are_flush_right():
     assert "<td class=number>2.5 to 3.1</td><td>9</td><td>–</td>" in text
 
 
+def test_a_figure_with_its_interval_is_a_number_and_does_not_break():
+    text = Table(["FPS"], [["1440 (1130 to 1980)"]])._repr_html_()
+    assert "<td class=number>1440 (1130 to 1980)</td>" in text
+
+
 def sources(gallery):
     return re.findall(r'src="data:image/(\w+);base64,([^"]*)"', gallery._repr_html_())
 
