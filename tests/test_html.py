@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from html import escape
 
 import nbformat
 import numpy as np
@@ -97,6 +98,29 @@ def test_a_page_is_one_file_without_script_or_network(tmp_path):
     assert '<html lang="en">' in text
     assert "<p>shown</p>" in text
     assert not re.search(r"<script|https?://|@import|url\((?!data:)| on\w+=", text)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "![p](http://evil/x.png)",
+        "[x](javascript:alert(1))",
+        "a *b* `c` $d$ \\*",
+        "http://a.b/c",
+        "**<b>**",
+        "ends with #",
+        "two\n\n## lines",
+    ],
+)
+def test_a_title_is_text_and_no_markdown(tmp_path, title):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title\n\nText with `code`.")])
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    html.render(tmp_path / "x.ipynb", tmp_path / "x.html", title)
+    shown = escape(" ".join(title.split()))
+    text = (tmp_path / "x.html").read_text()
+    assert f"<h1>{shown}</h1>" in text
+    assert f"<title>{shown}</title>" in text
+    assert "Text with <code>code</code>." in text
 
 
 def test_tags_decide_what_is_shown(tmp_path):
