@@ -26,8 +26,7 @@ def write(a: str, b: str, page: Path | None = None) -> tuple[Path, str]:
     """
     paths = [find(one) for one in (a, b)]
     runs = [embedded.of(path) for path in paths]
-    names = [_slug(path.parent.name if path.name == "report.html" else path.stem) for path in (path.resolve() for path in paths)]
-    page = page or REPORTS / f"compare_{names[0]}_{names[1]}.html"
+    page = page or REPORTS / f"compare_{'_'.join(map(_called, paths))}.html"
     if page.resolve() in (path.resolve() for path in paths):
         raise UserError(f"{page.name} is one of the reports to compare: give -o another name.")
     unlike = comparable.of(*runs)
@@ -49,6 +48,13 @@ def find(given: str) -> Path:
     return found
 
 
+def _called(path: Path) -> str:
+    """Return the name of a run's folder, with those above it below reports/, or of a report."""
+    path = path.resolve()
+    folder = path if path.is_dir() else path.parent if path.name == "report.html" else path.with_suffix("")
+    return _slug(folder.relative_to(REPORTS).as_posix() if REPORTS in folder.parents else folder.name)
+
+
 def headline(unlike: Unlike, accuracy: Difference | None, speed: Speed | None) -> Sentence:
     """Return the comparison in one sentence; what can't be compared comes first, and has no figure."""
     if unlike.whole:
@@ -61,7 +67,9 @@ def headline(unlike: Unlike, accuracy: Difference | None, speed: Speed | None) -
     if against:
         return Sentence(f"Not comparable: {', '.join(against)}. {sentence}".rstrip(), "warning")
     verdict = accuracy.paired.verdict if accuracy.paired else "INCONCLUSIVE"
-    level = {"WORSE": "fail", "INCONCLUSIVE": "inconclusive"}.get(verdict, "inconclusive" if speed.word == "unclear" else "pass")
+    level = {"WORSE": "fail", "INCONCLUSIVE": "inconclusive"}.get(
+        verdict, "inconclusive" if speed.word == "unclear" or speed.noisy else "pass"
+    )
     return Sentence(sentence, level)
 
 
@@ -111,7 +119,10 @@ def _ratio(found: Speed | None, unlike: Unlike) -> tuple[str, str]:
     if found is None:
         return "none", "; ".join(unlike.in_speed)
     known = f"95 % interval {' to '.join(map(formats.times, found.interval))}" if found.interval else "too noisy for an interval"
-    return f"{formats.times(found.mean)} ×", f"{known}, {found.region} time, {formats.counted(len(found.ratios), 'batch size')}"
+    return (
+        f"{formats.times(found.mean)} ×",
+        f"{known}, {found.region} time, {formats.counted(len(found.ratios), 'batch size')}, not measured in turns",
+    )
 
 
 WHAT = ["run", "title", "made", "model", "images", "what ran", "device", "precision", "top-1", "best FPS", "its own verdict"]

@@ -20,6 +20,7 @@ class Speed:
     ratios: dict[int, Ratio]
     mean: float
     interval: Interval | None
+    noisy: bool = False  # a figure was NOISY or UNSTABLE
 
     @property
     def word(self) -> str:
@@ -35,7 +36,7 @@ def ratio(a: Run, b: Run, unlike: Unlike) -> Speed | None:
     region = comparable.region(a, b)
     lines = [_alone(b, "candidate", region), _alone(a, "baseline", region)]
     known = {one.batch: one for one in verdict.judge(lines, "none", 0.0).ratios if one.ratio}
-    return Speed(region, known, *verdict.mean(list(known.values())))
+    return Speed(region, known, *verdict.mean(list(known.values())), noisy=bool(_loud(a, b)))
 
 
 def headline(found: Speed) -> str:
@@ -43,6 +44,7 @@ def headline(found: Speed) -> str:
     sizes = f"geometric mean of {formats.counted(len(found.ratios), 'batch size')}"
     known = f"95 % interval {_times(found.interval)}" if found.interval else "too noisy for an interval"
     tail = "; these measurements can't tell them apart" if found.interval and found.word == "unclear" else ""
+    tail += "; not all of it was quiet" if found.noisy else ""
     return f"runs at {formats.times(found.mean)} times the speed of A ({known}, {sizes}{tail})"
 
 
