@@ -29,6 +29,9 @@ STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and 
     "option": {"color": "#666666", "linestyle": ":"},
 }
 OPTION_MARKERS = "^vDP"
+MARKS = (
+    "Bars are 95 % intervals; published and recorded points have none, nor those too noisy for one. Hollow points were NOISY or UNSTABLE."
+)
 End = tuple[int, float, str, str]  # of a line: batch size, images per second, name, colour
 
 
@@ -56,8 +59,7 @@ def fps(sweep: Sweep) -> Figure:
         + "; ".join(f"{formats.label(series, sweep.region)}: {in_words(series, sweep.region)}" for series in sweep.series)
         + "."
     )
-    caption = "Images per second by batch size. Bars are 95 % intervals; a published line has none. Hollow marks are noisy."
-    return Figure(text, alt, caption)
+    return Figure(text, alt, f"Images per second by batch size. {MARKS} The same numbers are in the table.")
 
 
 def line(axes, series: Series, batches: Sequence[int], region: Region, style: dict, name: str = "") -> End | None:
@@ -67,10 +69,10 @@ def line(axes, series: Series, batches: Sequence[int], region: Region, style: di
     values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in drawn]
     bars = [_bar(by_batch[batch]) for batch in drawn]
     axes.errorbar(drawn, values, yerr=list(zip(*bars, strict=True)), capsize=3, markersize=5, **style)
-    noisy = {row.batch for row in series.rows if row.noise and row.noise.verdict != "STABLE"}
-    for batch, value in zip(drawn, values, strict=True):
-        if batch in noisy:
-            axes.plot(batch, value, marker=style["marker"], color=style["color"], markerfacecolor="white", markersize=6, zorder=5)
+    loud = [(row.batch, by_batch[row.batch].images_per_second) for row in series.rows if _noise(row) and by_batch[row.batch]]
+    if loud:
+        hollow = {"color": style["color"], "marker": style["marker"], "markerfacecolor": "white", "markersize": 5, "zorder": 3}
+        axes.plot(*zip(*loud, strict=True), linestyle="", **hollow)
     known = [(batch, value) for batch, value in zip(drawn, values, strict=True) if value == value]
     return (*known[-1], name or formats.label(series, region), style["color"]) if known else None
 
@@ -111,13 +113,17 @@ def _bar(measured: Measured | None) -> tuple[float, float]:
     return measured.images_per_second - measured.interval_fps[0], measured.interval_fps[1] - measured.images_per_second
 
 
+def _noise(row: Row) -> str:
+    """Return what a figure is called that is not steady, empty where it is or where nothing is known of it."""
+    return f" ({row.noise.verdict})" if row.noise and row.noise.verdict != "STABLE" else ""
+
+
 def in_words(series: Series, region: Region) -> str:
     """Return the figures of a line, for the text that stands for the chart."""
 
     def point(row: Row) -> str:
         measured, _ = formats.shown(row, region)
-        noisy = f" ({row.noise.verdict})" if row.noise and row.noise.verdict != "STABLE" else ""
-        return f"batch {row.batch} {formats.fps(measured) if measured else 'failed'}{noisy}"
+        return f"batch {row.batch} {formats.fps(measured) if measured else 'failed'}{_noise(row) if measured else ''}"
 
     return ", ".join(map(point, series.rows))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import ROOT, changes, comparable, compare_accuracy, compare_speed, embedded, files, formats, html
+from helpers import ROOT, changes, comparable, compare_accuracy, compare_speed, embedded, files, formats, html, table_files
 from helpers.comparable import Unlike
 from helpers.compare_accuracy import Difference
 from helpers.compare_speed import Speed
@@ -19,20 +19,21 @@ REPORTS = ROOT / "reports"
 
 
 def write(a: str, b: str, page: Path | None = None) -> tuple[Path, str]:
-    """Write the comparison of two runs, each a name below reports/, a run's folder or a report.html; return its page and its headline.
+    """Write the comparison of two runs, each a name below reports/, a run's folder or a report.html, and return its page and headline.
 
-    By default reports/compare_<a>_<b>.html. UserError where one is no run, or where the page would replace one of the reports.
+    By default reports/compare_<a>_<b>.html. Its tables are written too. UserError where one is no run, or where the page would replace
+    one of the reports.
     """
     paths = [find(one) for one in (a, b)]
     runs = [embedded.of(path) for path in paths]
-    names = [_slug(path.parent.name if path.name == "report.html" else path.stem) for path in (path.resolve() for path in paths)]
-    page = page or REPORTS / f"compare_{names[0]}_{names[1]}.html"
+    page = page or REPORTS / f"compare_{'_'.join(map(_called, paths))}.html"
     if page.resolve() in (path.resolve() for path in paths):
         raise UserError(f"{page.name} is one of the reports to compare: give -o another name.")
     unlike = comparable.of(*runs)
     accuracy, speed = compare_accuracy.difference(*runs, unlike), compare_speed.ratio(*runs, unlike)
     said = headline(unlike, accuracy, speed)
     files.write_text(page, _page(*runs, unlike, accuracy, speed, said))
+    table_files.write(page)
     return page, embedded.plain(said.text)
 
 
@@ -47,6 +48,13 @@ def find(given: str) -> Path:
     return found
 
 
+def _called(path: Path) -> str:
+    """Return the name of a run's folder, with those above it below reports/, or of a report."""
+    path = path.resolve()
+    folder = path if path.is_dir() else path.parent if path.name == "report.html" else path.with_suffix("")
+    return _slug(folder.relative_to(REPORTS).as_posix() if REPORTS in folder.parents else folder.name)
+
+
 def headline(unlike: Unlike, accuracy: Difference | None, speed: Speed | None) -> Sentence:
     """Return the comparison in one sentence; what can't be compared comes first, and has no figure."""
     if unlike.whole:
@@ -59,7 +67,9 @@ def headline(unlike: Unlike, accuracy: Difference | None, speed: Speed | None) -
     if against:
         return Sentence(f"Not comparable: {', '.join(against)}. {sentence}".rstrip(), "warning")
     verdict = accuracy.paired.verdict if accuracy.paired else "INCONCLUSIVE"
-    level = {"WORSE": "fail", "INCONCLUSIVE": "inconclusive"}.get(verdict, "inconclusive" if speed.word == "unclear" else "pass")
+    level = {"WORSE": "fail", "INCONCLUSIVE": "inconclusive"}.get(
+        verdict, "inconclusive" if speed.word == "unclear" or speed.noisy else "pass"
+    )
     return Sentence(sentence, level)
 
 
@@ -109,7 +119,10 @@ def _ratio(found: Speed | None, unlike: Unlike) -> tuple[str, str]:
     if found is None:
         return "none", "; ".join(unlike.in_speed)
     known = f"95 % interval {' to '.join(map(formats.times, found.interval))}" if found.interval else "too noisy for an interval"
-    return f"{formats.times(found.mean)} ×", f"{known}, {found.region} time, {formats.counted(len(found.ratios), 'batch size')}"
+    return (
+        f"{formats.times(found.mean)} ×",
+        f"{known}, {found.region} time, {formats.counted(len(found.ratios), 'batch size')}, not measured in turns",
+    )
 
 
 WHAT = ["run", "title", "made", "model", "images", "what ran", "device", "precision", "top-1", "best FPS", "its own verdict"]

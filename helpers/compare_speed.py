@@ -20,6 +20,7 @@ class Speed:
     ratios: dict[int, Ratio]
     mean: float
     interval: Interval | None
+    noisy: bool = False  # a figure was NOISY or UNSTABLE
 
     @property
     def word(self) -> str:
@@ -29,20 +30,13 @@ class Speed:
 
 
 def ratio(a: Run, b: Run, unlike: Unlike) -> Speed | None:
-    """Return the ratio of the candidates' speeds, None where it would mean nothing.
-
-    The runs are independent of each other, so that the half-widths of their intervals add up as squares on the scale of logarithms.
-    """
+    """Return the ratio of the candidates' speeds, None where it would mean nothing; the runs are independent of each other."""
     if unlike.in_speed:
         return None
     region = comparable.region(a, b)
     lines = [_alone(b, "candidate", region), _alone(a, "baseline", region)]
     known = {one.batch: one for one in verdict.judge(lines, "none", 0.0).ratios if one.ratio}
-    halves = [math.log(one.interval[1] / one.interval[0]) / 2 for one in known.values() if one.interval]
-    centre = sum(math.log(one.ratio) for one in known.values()) / len(known)
-    half = math.hypot(*halves) / len(known)
-    interval = (math.exp(centre - half), math.exp(centre + half)) if len(halves) == len(known) else None
-    return Speed(region, known, math.exp(centre), interval)
+    return Speed(region, known, *verdict.mean(list(known.values())), noisy=bool(_loud(a, b)))
 
 
 def headline(found: Speed) -> str:
@@ -50,6 +44,7 @@ def headline(found: Speed) -> str:
     sizes = f"geometric mean of {formats.counted(len(found.ratios), 'batch size')}"
     known = f"95 % interval {_times(found.interval)}" if found.interval else "too noisy for an interval"
     tail = "; these measurements can't tell them apart" if found.interval and found.word == "unclear" else ""
+    tail += "; not all of it was quiet" if found.noisy else ""
     return f"runs at {formats.times(found.mean)} times the speed of A ({known}, {sizes}{tail})"
 
 

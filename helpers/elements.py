@@ -13,7 +13,7 @@ from PIL import Image
 
 RIGHT, WRONG = "✓", "✗"  # at the beginning of a line under a picture: colour alone would not do
 QUALITIES = (85, 60, 40, 20, 5)  # of JPEG and WebP, from the one that is meant to the one that always fits
-NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?( \([\d.]+\))?")
+NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?( to [-+]?[\d.]+)?( %)?( \([\d.]+( to [\d.]+)?\))?")
 LONG = 40  # characters: a text that would make a narrow column tall
 
 

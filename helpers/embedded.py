@@ -11,7 +11,7 @@ import numpy as np
 from bs4 import BeautifulSoup, SoupStrainer
 from pydantic import Field, ValidationError, model_validator
 
-from helpers import files, scores, steps
+from helpers import files, run_folders, scores
 from helpers.errors import UserError
 from helpers.records import Accuracy, Body, Data, Model, Record, Report, Sweep
 from helpers.redact import Redaction
@@ -104,15 +104,13 @@ def plain(text: str) -> str:
 
 
 def _of_folder(folder: Path, identify: bool) -> Content:
-    report, inputs = steps.load(Report, folder), steps.load_inputs(Report, folder)
-    if report.inputs != {type(record).__name__.lower(): record.fingerprint for record in inputs}:
-        raise UserError(f"report.json of run {folder.name} was made from other records: run 5_report of it again.")
-    found = {type(record).__name__.lower(): record.model_dump(mode="json", by_alias=True) for record in (*inputs, report)}
+    every = run_folders.finished(folder)
+    found = {type(record).__name__.lower(): record.model_dump(mode="json", by_alias=True) for record in every}
     if not identify:
         hide = Redaction(str(folder.resolve()), [record["params"] for record in found.values()])
         found = hide.everywhere(found, kept=WORDS)  # a host may be called as a word that the records are written with
     try:
-        return Content(**found, scores=_answers(folder, inputs[2]))
+        return Content(**found, scores=_answers(folder, every[2]))
     except ValidationError:
         raise UserError(f"the records of run {folder.name} have another version's form: run it again.") from None
 

@@ -1,6 +1,7 @@
 """The first screen of the report: one verdict, three figures with their conditions, the chart, and what must be known before them."""
 
 from helpers import charts, formats
+from helpers import verdict as judging
 from helpers.elements import Group, KeyFigures, Sentence
 from helpers.records import Accuracy, Data, Model, Sweep
 from helpers.report import verdict
@@ -80,7 +81,13 @@ def _best(sweep: Sweep) -> tuple[str, str, str]:
     best = max(rows, key=lambda row: row.regions[sweep.region].images_per_second)
     measured = best.regions[sweep.region]
     interval = formats.fps_interval(measured)
-    conditions = [f"batch size {best.batch}", f"95 % interval {interval}" if interval else "", f"{sweep.region} time", candidate.kind]
+    conditions = [
+        f"batch size {best.batch}",
+        f"95 % interval {interval}" if interval else "",
+        f"{sweep.region} time",
+        candidate.kind,
+        best.noise.verdict if best.noise else "",
+    ]
     return "best throughput", f"{formats.fps(measured)} FPS", ", ".join(filter(None, conditions))
 
 
@@ -88,10 +95,12 @@ def _ratio(sweep: Sweep) -> tuple[str, str, str]:
     baseline = sweep.one("baseline")
     if not sweep.geomean_ratio:
         return "speed ratio", "none", "no baseline was asked for" if baseline is None else f"{baseline.name} has no figure beside it"
-    batches = sum(ratio.ratio is not None for ratio in sweep.ratios)
-    mean = f"geometric mean of {formats.counted(batches, 'batch size')}"
+    ratios = [ratio for ratio in sweep.ratios if ratio.ratio]
+    _, interval = judging.mean(ratios)
+    known = f"95 % interval {' to '.join(map(formats.times, interval))}" if interval else "no interval"
+    mean = f"geometric mean of {formats.counted(len(ratios), 'batch size')}"
     beside = "measured in turns with it" if baseline.kind == "measured" else f"{baseline.kind}, on {baseline.device}"
-    return "speed ratio", f"{formats.times(sweep.geomean_ratio)} ×", f"over {baseline.name}, {beside}; {mean}"
+    return "speed ratio", f"{formats.times(sweep.geomean_ratio)} ×", f"{known}, over {baseline.name}, {beside}; {mean}"
 
 
 def _top1(record: Accuracy) -> tuple[str, str, str]:

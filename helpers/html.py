@@ -23,8 +23,8 @@ def render(notebook: Path, page: Path, title: str = "", identify: bool = False, 
     executed, folder = nbformat.read(notebook, as_version=4), notebook.parent
     first = next(cell for cell in executed.cells if cell.cell_type == "markdown")
     heading, _, rest = first.source.partition("\n")
-    title = title or heading.lstrip("# ")
-    first.source = f"# {escape(title)}\n{rest}"
+    title = " ".join(title.split()) or heading.lstrip("# ")
+    first.source = f"<h1>{escape(title)}</h1>\n\n{rest}"  # as HTML: Markdown would make links and pictures of what a title says
     text = export(executed, title, f"Run {folder.name}, notebook {notebook.stem}. This page holds no script and loads nothing.")
     if not identify:
         text = Redaction(str(folder.resolve()), executed.metadata.get("papermill", {}).get("parameters", {})).page(text)

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader
 
-from helpers import files, formats, history, run_folders, summaries
+from helpers import files, formats, history, run_folders, summaries, table_files
 from helpers.summaries import Summary
+from helpers.table_files import Shown
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_CHARACTERS = 60  # of a name; the whole of it is its title
@@ -43,7 +44,7 @@ COLUMNS = {  # how wide each is; the rest goes to those that have text of the ru
     "batch": "3.6rem",
     "ratio": "3.8rem",
     "top-1": "5rem",
-    "verdict": "6.8rem",
+    "verdict": "7.5rem",
 }
 
 
@@ -64,6 +65,22 @@ def write_index(reports: Path) -> None:
     for order in ORDERS:
         page = template.render(order=order, folders=_folders(reports, sorted(runs, key=order.key)), **common)
         files.write_text(reports / order.page, page)
+    table_files.save(reports / ORDERS[0].page, _tables(reports, runs, common["history"]) if runs else [])
+
+
+def _tables(reports: Path, runs: list[Summary], found: dict[tuple[str, ...], list[history.Line]]) -> list[Shown]:
+    """Return the tables of the page for its files, each run by its path below `reports`."""
+    rows = []
+    for run in runs:
+        name = summaries.visible(run.run.relative_to(reports).as_posix())
+        figures = (
+            [run.created_utc, run.model, run.runs_on, *run.cells.values(), run.verdict] if not run.reason else ["–"] * 7 + ["not finished"]
+        )
+        rows.append([name, *figures, run.reason or "–"])
+    lines = [[*key, str(line.batch), str(len(line.points)), *line.facts().values()] for key, several in found.items() for line in several]
+    of_lines = ["model", "runs on", "precision", "region", "batch", "runs", "first", "last", "lowest", "highest"]
+    tables = [Shown("Inference reports", "Every run, newest first", [*COLUMNS, "why it is not finished"], rows)]
+    return tables + ([Shown("Images per second over time", "", of_lines, lines)] if lines else [])
 
 
 def _falling(value: float | None) -> tuple[bool, float]:

@@ -1,6 +1,5 @@
 """Finished runs side by side, from their records alone: which there are and what each came to."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from helpers import ROOT, formats, params, records, steps
+from helpers import ROOT, formats, params, records, run_folders
 from helpers.elements import Group, Sentence, Table
 from helpers.errors import UserError
 from helpers.records import Accuracy, Data, Measured, Report, Result, Series, Sweep
@@ -69,28 +68,27 @@ def read(settings: Overview, reports: Path = ROOT / "reports") -> list[Run]:
     """Return the named runs in the order given, or the newest below `reports`, the latest first."""
     folders = [reports / run for run in settings.runs] or _newest(reports)[: settings.newest]
     names = [folder.name for folder in folders]
-    return [_read(folder, folder.name if names.count(folder.name) == 1 else str(folder)) for folder in folders]
+    return [_read(folder, folder.name if names.count(folder.name) == 1 else run_folders.name(folder, reports)) for folder in folders]
 
 
 def _newest(reports: Path) -> list[Path]:
-    """Return the folders that hold a record, that whose last record is the latest first."""
-    found: dict[Path, int] = {}
-    for path in itertools.chain.from_iterable(reports.glob(f"*/{kind.file_name()}") for kind in records.KINDS):
-        found[path.parent] = max(found.get(path.parent, 0), path.stat().st_mtime_ns)
-    return sorted(found, key=found.__getitem__, reverse=True)
+    """Return the runs at any depth, that whose last record is the latest first."""
+    return sorted(run_folders.below(reports), key=_last_written, reverse=True)
+
+
+def _last_written(run: Path) -> int:
+    written = [run / kind.file_name() for kind in records.KINDS]
+    return max((path.stat().st_mtime_ns for path in written if path.is_file()), default=0)
 
 
 def _read(folder: Path, name: str) -> Run:
     """Return a run, or why it can't be shown: records missing, unreadable, or not made from each other."""
     try:
-        inputs, report = steps.load_inputs(Report, folder), steps.load(Report, folder)
+        data, _, accuracy, sweep, report = run_folders.finished(folder)
     except UserError as error:
         return Unfinished(name, str(error))
     except OSError as error:
         return Unfinished(name, f"its records can't be read ({error.strerror}): see {folder}.")
-    data, _, accuracy, sweep = inputs
-    if report.inputs != {type(record).__name__.lower(): record.fingerprint for record in inputs}:
-        return Unfinished(name, f"report.json was made from other records: run {Report.STEP} again.")
     if not accuracy.results or not sweep.one("candidate"):
         return Unfinished(name, f"the records name no candidate: run {Accuracy.STEP} and {Sweep.STEP} again.")
     return Finished(name, data, accuracy, sweep, report)

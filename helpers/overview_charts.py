@@ -11,7 +11,7 @@ from helpers.elements import Figure, Group, Sentence
 from helpers.overview import Finished, Run, best, finished
 from helpers.records import Interval
 
-OVERLAP = "where they overlap, the order may be chance"
+OVERLAP = "Where intervals overlap, the order may be chance."
 STYLES = [  # colour is never the only cue
     {"color": color, "linestyle": linestyle, "marker": marker, "linewidth": 2, "elinewidth": 1.2}
     for color, linestyle, marker in zip(
@@ -41,7 +41,7 @@ def fps(runs: Sequence[Run]) -> Figure | Sentence:
         charts.head(canvas, axes, title, "; ".join(dict.fromkeys(run.line.device for run in shown)))
         svg = charts.svg(canvas)
     said = "; ".join(f"{name}: {charts.in_words(run.line, run.sweep.region)}" for run, name in zip(shown, names, strict=True))
-    caption = f"Images per second by batch size, a line for each run's candidate. Bars are 95 % intervals; {OVERLAP}."
+    caption = f"Images per second by batch size, a line for each run's candidate. {charts.MARKS} {OVERLAP}"
     return Figure(svg, f"{title}. {said}.", caption)
 
 
@@ -66,7 +66,7 @@ def accuracy(runs: Sequence[Run]) -> Group:
         charts.head(canvas, axes, title, "the candidate of each run, 95 % intervals")
         svg = charts.svg(canvas)
     said = "; ".join(f"{run.label} {run.result.top1_pct:.2f}, {formats.span(_interval(run), 2)}" for run in shown)
-    caption = f"Top-1 of each run's candidate with Wilson's 95 % interval; {OVERLAP}. The axis does not begin at zero."
+    caption = f"Top-1 of each run's candidate with Wilson's 95 % interval. {OVERLAP} The axis does not begin at zero."
     return Group([Figure(svg, f"{title}. Top-1 and 95 % interval: {said}.", caption), _images(shown)])
 
 

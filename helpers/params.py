@@ -48,9 +48,9 @@ def _seeded(checkpoint: str) -> str:
 
 
 def _run_name(name: str) -> str:
-    """Accept a folder's name or an absolute path."""
-    if not re.fullmatch(r"[^/\s.][^/\s]*|/.*[^/\s.]", name):
-        raise ValueError(f"{name!r} is neither a name without spaces and slashes, for a folder below reports/, nor an absolute path")
+    """Accept a folder below reports/, maybe in others, or an absolute path."""
+    if not re.fullmatch(r"[^/\s.][^/\s]*(/[^/\s.][^/\s]*)*|/.*[^/\s.]", name):
+        raise ValueError(f"{name!r} is neither a name without spaces, for a folder below reports/ or deeper, nor an absolute path")
     return name
 
 

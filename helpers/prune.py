@@ -20,6 +20,7 @@ KNOWN = (  # what notebooks leave in artefacts/: files, then folders; whatever e
     *("manifest.csv", "tensors.npy", "tensors.jsonl", "*.npz", "*.onnx", "*.onnx.data", "*.om", "sweep_blocks.jsonl", "aipp.cfg", "*.log"),
     *("*.partial", f"{files.UNFINISHED}*", "*_int8", "atc", "photographs", "recorded_*"),
 )
+JOURNAL = "tensors.jsonl.partial"  # of helpers.store: it stays when the run is finished
 DAY, QUIET = 86_400, 60  # seconds; between two notebooks nothing is being written for a moment
 QUIET_PARTIAL = 1_800  # seconds; a point of the longest profile can leave its partial file alone for a quarter of an hour
 
@@ -102,7 +103,7 @@ def _why_left_alone(run: Path) -> str:
     artefacts = run / "artefacts"
     if run.is_symlink() or artefacts.is_symlink():
         return "its files lie elsewhere, behind a link"
-    partial = _seconds_since(artefacts.glob("*.partial")) < QUIET_PARTIAL
+    partial = _seconds_since(path for path in artefacts.glob("*.partial") if path.name != JOURNAL) < QUIET_PARTIAL
     recent = min(_seconds_since(place.glob("*")) for place in (run, artefacts)) < QUIET
     if partial or recent or any(map(files.is_being_written, (run, artefacts))):
         return "it is being written or was a moment ago"

@@ -1,10 +1,11 @@
 """What the report says of a whole run, from its records alone."""
 
+import shlex
 from pathlib import Path
 
 import yaml
 
-from helpers import files, formats
+from helpers import files, formats, run_folders
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
 from helpers.records import Accuracy, Model, Record, Sweep, Verdict
@@ -26,7 +27,7 @@ def again(inputs: tuple[Record, ...], settings: Report, folder: Path) -> Group:
 
     Absolute paths among the parameters are shown without their folders unless the settings say `identify`.
     """
-    sweep = inputs[-1]
+    sweep, name = inputs[-1], run_folders.name(folder)
     facts = {**sweep.environment, "memory_bytes": formats.size(sweep.environment["memory_bytes"])}
     rows = [[key.removesuffix("_bytes").replace("_", " "), value] for key, value in facts.items()]
     source = f"at commit {sweep.git_commit}" if sweep.git_commit else "of this project (made outside a git clone: the commit is unknown)"
@@ -37,14 +38,16 @@ def again(inputs: tuple[Record, ...], settings: Report, folder: Path) -> Group:
         for key, value in params.items()
     }
     merged = {key: value for key, value in merged.items() if value is not None}
+    if not Path(name).is_absolute():
+        merged["run"] = name
     shown = merged if settings.identify else Redaction(merged).everywhere(merged)
     hidden = " Where … stands, a folder is not shown: write your own." if shown != merged else ""
     return Group(
         [
             Table(["machine and packages", "value"], rows),
             Sentence(
-                f"This run's folder takes {formats.size(files.size_of(folder))}; python -m helpers.prune {folder.name} frees what is heavy "
-                "of it and keeps records and pages."
+                f"This run's folder takes {formats.size(files.size_of(folder))}; python -m helpers.prune {shlex.quote(name)} frees "
+                "what is heavy of it and keeps records and pages."
             ),
             Sentence(f"In a clone {source}{changed}, save these parameters as params/again.yaml and run the command.{hidden}"),
             Text(".venv/bin/python -m helpers.run params/again.yaml"),

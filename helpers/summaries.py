@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from helpers import formats, records, steps
+from helpers import formats, records, run_folders
 from helpers.errors import UserError, first_line
-from helpers.records import Accuracy, Measured, Record, Report, Sweep
+from helpers.records import Accuracy, Measured, Sweep
 
 PAGES = ("report.html", *(f"{kind.STEP}.html" for kind in reversed(records.KINDS[:-1])))
 
@@ -47,16 +47,8 @@ def visible(text: str) -> str:
     )
 
 
-def _records(run: Path) -> tuple[Record, ...]:
-    """Return the five records of a run; UserError when one is missing or they were not made from each other."""
-    inputs, report = steps.load_inputs(Report, run), steps.load(Report, run)
-    if report.inputs != {type(record).__name__.lower(): record.fingerprint for record in inputs}:
-        raise UserError(f"report.json of run {run.name} was made from other records: run {Report.STEP} again.")
-    return (*inputs, report)
-
-
 def _finished(run: Path, page: str) -> Summary:
-    _, model, accuracy, sweep, report = _records(run)
+    _, model, accuracy, sweep, report = run_folders.finished(run)
     candidate, result = sweep.one("candidate"), next(iter(accuracy.results), None)
     if not candidate or not result:
         raise UserError(f"the records of run {run.name} name no candidate: run {Accuracy.STEP} again.")

@@ -1,10 +1,12 @@
 """Charts of a sweep beside that of its throughput: how long a call takes, and what the device did meanwhile."""
 
+import statistics
+
 import matplotlib
 from matplotlib.figure import Figure as Canvas
 
 from helpers import charts
-from helpers.elements import Figure
+from helpers.elements import Figure, Group, Table
 from helpers.records import Moment, Sweep
 
 # Okabe-Ito colours, the middle one darker, so that its name can be read.
@@ -16,8 +18,8 @@ PERCENTILES = (
 PANELS = (("frequency_mhz", "clock, MHz"), ("temperature_c", "temperature, °C"), ("power_w", "power, W"))
 
 
-def latency(sweep: Sweep) -> Figure | None:
-    """Return the percentiles of the candidate's calls against batch size, zero-based; None where no call was timed by itself."""
+def latency(sweep: Sweep) -> Group | None:
+    """Return the percentiles of the candidate's calls by batch size, zero-based, and as a table; None where no call was timed alone."""
     candidate = sweep.one("candidate")
     rows = [row for row in candidate.rows if sweep.region in row.regions and row.regions[sweep.region].latency_ms]
     if not rows:
@@ -41,11 +43,14 @@ def latency(sweep: Sweep) -> Figure | None:
         svg = charts.svg(canvas)
     said = "; ".join(f"{name}: {', '.join(_at(batch, ms) for batch, ms in zip(batches, known[name], strict=True))}" for name in known)
     caption = "How long a call takes, by batch size: median, 90th and 99th percentile; the latter two only where enough calls were timed."
-    return Figure(svg, f"{title}. {said}.", caption)
+    rows = [[batch, *(None if ms is None else f"{ms:.3g}" for ms in at)] for batch, *at in zip(batches, *known.values(), strict=True)]
+    return Group(
+        [Figure(svg, f"{title}. {said}.", caption), Table(["batch", *(f"{name} ms" for name in known)], rows, "Milliseconds a call")]
+    )
 
 
-def timeline(sweep: Sweep) -> Figure | None:
-    """Return clock, temperature and power of the device over the time of the sweep, as far as sampled; None where nothing was."""
+def timeline(sweep: Sweep) -> Group | None:
+    """Return clock, temperature and power of the device during the sweep, as far as sampled, and their ranges; None where nothing was."""
     moments = sorted(
         (moment for row in sweep.one("candidate").rows if row.telemetry for moment in row.telemetry.timeline), key=lambda one: one.seconds
     )
@@ -58,16 +63,18 @@ def timeline(sweep: Sweep) -> Figure | None:
         for axes, (field, words) in zip(every, panels, strict=True):
             axes.plot(*_series(moments, field), color="#0072b2", marker=".", markersize=4, linewidth=1)
             axes.set_ylabel(words, fontsize=8)
-            axes.set_ylim(0, 1.15 * max(_known(moments, field)))
+            axes.set_ylim(0, 1.15 * max(_known(moments, field)) or 1)
             axes.grid(axis="y", color="#dddddd")
             axes.spines[["top", "right"]].set_visible(False)
         every[-1].set_xlabel("seconds since the first sample")
         charts.head(canvas, every[0], "What the device did meanwhile", f"{sweep.one('candidate').device}, while the candidate was measured")
         svg = charts.svg(canvas)
-    said = "; ".join(f"{words} {min(found):g} to {max(found):g}" for field, words in panels if (found := _known(moments, field)))
-    return Figure(
-        svg, f"{len(moments)} samples over {moments[-1].seconds - moments[0].seconds:.0f} s: {said}.", "Zero-based; one point a sample."
-    )
+    known = {words: _known(moments, field) for field, words in panels}
+    said = "; ".join(f"{words} {min(values):g} to {max(values):g}" for words, values in known.items())
+    alt = f"{len(moments)} samples over {moments[-1].seconds - moments[0].seconds:.0f} s: {said}."
+    rows = [[words, len(values), *(f"{of(values):.4g}" for of in (min, statistics.median, max))] for words, values in known.items()]
+    headers = ["what", "samples", "lowest", "median", "highest"]
+    return Group([Figure(svg, alt, "Zero-based; one point a sample."), Table(headers, rows, "The samples drawn above")])
 
 
 def _series(moments: list[Moment], field: str) -> tuple[list[float], list[float]]:

@@ -27,21 +27,34 @@ def write(page: Path) -> None:
 
     Cells are the texts shown, "–" where there is nothing. What a spreadsheet would run is defused in the CSV file, and not in JSON.
     """
+    save(page, of(page.read_text(encoding="utf-8")))
+
+
+def save(page: Path, tables: list[Shown]) -> None:
+    """Write the files of a page whose tables are known, as `write` does."""
     remove(page)
-    tables = of(page.read_text(encoding="utf-8"))
-    folder = page.parent / "tables"
-    for number, table in enumerate(tables, 1):
-        path = folder / f"{page.stem}_{number}_{_slug(table.heading or table.caption)}.csv"
-        csv_files.write(path, table.headers, table.rows)
     if tables:
-        files.write_text(folder / f"{page.stem}.json", json.dumps([asdict(one) for one in tables], indent=1, ensure_ascii=False) + "\n")
+        files.write_text(_all_of(page), json.dumps([asdict(one) for one in tables], indent=1, ensure_ascii=False) + "\n")
+    for number, table in enumerate(tables, 1):
+        csv_files.write(_one_of(page, number, table), table.headers, table.rows)
 
 
 def remove(page: Path) -> None:
-    """Remove the files of a page's tables."""
-    for path in (page.parent / "tables").glob(f"{page.stem}*"):
-        if re.fullmatch(rf"{re.escape(page.stem)}(_\d+_\w+\.csv|\.json)", path.name):
-            path.unlink(missing_ok=True)
+    """Remove the files of a page's tables, which its JSON file lists: another page's name may begin with this one's."""
+    try:
+        tables = [Shown(**one) for one in json.loads(_all_of(page).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):  # none, or none of ours
+        return
+    for path in (*(_one_of(page, number, table) for number, table in enumerate(tables, 1)), _all_of(page)):
+        path.unlink(missing_ok=True)
+
+
+def _all_of(page: Path) -> Path:
+    return page.parent / "tables" / f"{page.stem}.json"
+
+
+def _one_of(page: Path, number: int, table: Shown) -> Path:
+    return page.parent / "tables" / f"{page.stem}_{number}_{_slug(table.heading or table.caption)}.csv"
 
 
 def of(text: str) -> list[Shown]:

@@ -107,6 +107,16 @@ def _log_half(measured: Measured) -> float:
     return 0.0 if measured.blocks is None else math.inf
 
 
+def mean(ratios: list[Ratio]) -> tuple[float, Interval | None]:
+    """Return the geometric mean of ratios, which are all known, and its 95 % interval; None where one of them has none.
+
+    They are independent of each other, so that half-widths add up as squares on the scale of logarithms.
+    """
+    halves = [math.log(one.interval[1] / one.interval[0]) / 2 if one.interval else math.inf for one in ratios]
+    value = _mean([(math.log(one.ratio), half) for one, half in zip(ratios, halves, strict=True)])
+    return math.exp(value[0]), _interval(value)
+
+
 def _mean(values: list[tuple[float, float]]) -> tuple[float, float]:
     return sum(log for log, _ in values) / len(values), math.hypot(*(half for _, half in values)) / len(values)
 

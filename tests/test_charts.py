@@ -4,7 +4,7 @@ import pytest
 
 from helpers import charts
 from tests.test_html import sweep_of
-from tests.test_tables import NOISY
+from tests.test_tables import noise
 
 
 def test_a_chart_of_a_simulated_device_says_so_in_its_title():
@@ -38,10 +38,14 @@ def test_a_chart_brings_its_own_white_ground_so_that_it_is_read_on_a_dark_page()
     assert "fill: #ffffff" in background
 
 
-def test_a_noisy_point_is_hollow_and_said_to_be():
-    sweep = sweep_of()
-    plain = charts.fps(sweep)
-    sweep.series[0].rows[0].noise = NOISY
-    noisy = charts.fps(sweep)
-    assert noisy.svg.count("fill: #ffffff") == plain.svg.count("fill: #ffffff") + 1
-    assert noisy.alt.replace(" (NOISY)", "", 1) == plain.alt
+def test_figures_that_were_not_steady_are_hollow_and_called_so():
+    sweep, plain = sweep_of(), charts.fps(sweep_of())
+    sweep.series[0].rows[0].noise, sweep.series[1].rows[2].noise = noise("NOISY"), noise("UNSTABLE")
+    sweep.series[1].rows[0].noise = noise("STABLE")
+    figure = charts.fps(sweep)
+    assert "batch 1 100.0 (NOISY)," in figure.alt
+    assert figure.alt.endswith("batch 64 99.00 (UNSTABLE).")
+    assert figure.alt.count("(") == 2
+    assert figure.svg.count("fill: #ffffff; stroke: #0072b2") == 1
+    assert figure.svg.count("fill: #ffffff; stroke: #d55e00") == 1
+    assert "fill: #ffffff; stroke: " not in plain.svg

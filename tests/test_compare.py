@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 
@@ -7,6 +8,8 @@ from helpers import compare, embedded, run
 from helpers.errors import UserError
 from tests import runs
 from tests.test_html import HOSTILE
+from tests.test_tables import noise
+from tests.test_verdict import series
 
 MANY = {"answers": [0, 1] * 1000, "labels": [0, 1] * 1000}
 
@@ -73,6 +76,17 @@ def test_one_that_is_worse_and_one_that_can_not_be_told_have_their_colour(two):
     assert '<p class="sentence inconclusive">B is as accurate' in two()[1]  # the ratio's interval holds 1
 
 
+def test_a_ratio_of_noisy_figures_says_so_and_is_not_green(two):
+    line = series("candidate", {1: 150.0, 8: 450.0})
+    line.rows[0].noise = noise("UNSTABLE")
+    headline, page = two(sweep={"series": [line]})
+    assert headline.endswith(
+        "runs at 1.50 times the speed of A (95 % interval 1.49 to 1.52, geometric mean of 2 batch sizes; not all of it was quiet)."
+    )
+    assert '<p class="sentence inconclusive">B is as accurate' in page
+    assert "not measured in turns" in page
+
+
 def test_folders_and_reports_give_the_same_page(tmp_path):
     a, b = runs.write(tmp_path / "a", **MANY), runs.write(tmp_path / "b", fps={1: 150.0}, **MANY)
     pages = [compare.write(str(one), str(two), tmp_path / "c.html")[0].read_text() for one, two in ((a, b), (report_of(a), report_of(b)))]
@@ -84,6 +98,15 @@ def test_a_run_and_its_own_report_are_one_and_the_same(tmp_path):
     folder = runs.write(tmp_path / "a")
     page, _ = compare.write(str(folder), str(report_of(folder)), tmp_path / "c.html")
     assert "A and B are one and the same run." in page.read_text()
+
+
+def test_its_tables_are_files_beside_it(tmp_path):
+    a, b = runs.write(tmp_path / "a"), runs.write(tmp_path / "b")
+    compare.write(str(a), str(b), tmp_path / "c.html")
+    tables = json.loads((tmp_path / "tables" / "c.json").read_text())
+    headings = ["Two runs, compared", "Is it the same model?", "Is it as accurate?", "Is it as accurate?", "Is it as fast?"]
+    assert [table["heading"] for table in tables] == headings  # nothing changed, which is a sentence
+    assert len(list((tmp_path / "tables").glob("c_*.csv"))) == 5
 
 
 class Page(HTMLParser):
@@ -126,6 +149,14 @@ def test_runs_are_found_by_name_folder_and_report(tmp_path, monkeypatch):
             UserError, match="there is no run .*: give the name of a folder below reports/, a run's folder or its report.html"
         ):
             compare.find(nothing)
+
+
+def test_a_comparison_is_called_as_the_runs_are_with_their_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(compare, "REPORTS", tmp_path)
+    one, other = runs.write(tmp_path / "acme" / "v1.1"), runs.write(tmp_path / "v1.2")
+    (other / "report.html").write_text(report_of(other).read_text())
+    assert compare.write("acme/v1.1", "v1.2")[0].name == "compare_acme_v1.1_v1.2.html"
+    assert compare.write(str(other / "report.html"), str(one))[0].name == "compare_v1.2_acme_v1.1.html"
 
 
 def test_a_report_is_not_replaced_by_its_comparison(tmp_path):

@@ -106,4 +106,4 @@ def test_noise_recordings_and_another_region_are_told_before_the_figures(compare
     assert "B was not measured by its run, but replayed from results.tar.gz." in text
     assert "Compared in compute time, which both have; the headline of B is in device time." in text
     assert "Not all was quiet: B was NOISY at batch 1." in text
-    assert "UNSTABLE" not in text
+    assert "was UNSTABLE" not in text

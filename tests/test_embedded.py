@@ -163,7 +163,7 @@ def test_scores_that_are_not_those_of_the_record_are_refused(run):
 def test_an_unfinished_run_and_a_report_of_other_records_are_refused(run):
     data = steps.load(Data, run)
     (run / "report.json").write_text((run / "report.json").read_text().replace("Sweep of run", "older"))
-    with pytest.raises(UserError, match="report.json of run run was made from other records: run 5_report of it again"):
+    with pytest.raises(UserError, match="report.json of run run was made from other records: run 5_report again"):
         embedded.of(run)
     (run / "report.json").unlink()
     with pytest.raises(UserError, match="report.json is not in run run: run 5_report first"):

@@ -8,6 +8,7 @@ from tests.test_accuracy import result
 from tests.test_html import sweep_of
 from tests.test_records import save, step_of
 from tests.test_report import Stand, model_of
+from tests.test_tables import noise
 
 
 def test_simulated_devices_and_random_weights_are_said_first():
@@ -95,21 +96,22 @@ def test_a_refused_model_gets_no_figure_in_the_sentence():
 
 
 def test_each_figure_stands_with_its_conditions(tmp_path):
-    ratios = [Ratio(batch=batch, ratio=1.5, interval=None, verdict="PASS") for batch in (1, 4)]
+    ratios = [Ratio(batch=batch, ratio=1.5, interval=(1.36, 1.65), verdict="PASS") for batch in (1, 4)]
     sweep = sweep_that(ratios=ratios)
+    sweep.series[0].rows[-1].noise = noise("UNSTABLE")
     shown = first_screen.shown(save(step_of(tmp_path)), MODEL, accuracy_of(), sweep)
     assert re.findall(r"<dd[^>]*>([^<]*)</dd>", shown._repr_html_()) == [
         "300.0 FPS",
-        "batch size 64, 95 % interval 297.0 to 303.0, compute time, measured",
+        "batch size 64, 95 % interval 297.0 to 303.0, compute time, measured, UNSTABLE",
         "1.50 ×",
-        "over theirs, measured in turns with it; geometric mean of 2 batch sizes",
+        "95 % interval 1.40 to 1.61, over theirs, measured in turns with it; geometric mean of 2 batch sizes",
         "90.00 %",
         "95 % interval 89.40 to 90.57, 10,000 images; reference 90.00 %",
     ]
 
 
 def test_what_must_be_known_comes_before_the_figures(tmp_path):
-    sweep = sweep_of()
+    sweep = sweep_that(ratios=[Ratio(batch=1, ratio=1.5, interval=None, verdict="PASS")])
     sweep.series[0].kind, sweep.series[0].recorded = "replayed", "results.tar.gz, recorded on 2026-11-24T16:06:38Z"
     data = save(step_of(tmp_path)).model_copy(update={"preprocess_differs": {"crop": "224"}, "warnings": ["Labels may be shifted."]})
     shown = first_screen.shown(data, MODEL, accuracy_of(diagnosis=["The class order is shifted."]), sweep)

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+from html import escape
 
 import nbformat
 import numpy as np
@@ -35,6 +36,11 @@ def test_what_comes_from_data_is_escaped(element):
 def test_columns_of_numbers_are_flush_right():
     text = Table(["a", "b", "c"], [[1, "x", None], ["2.5 to 3.1", "9", None]])._repr_html_()
     assert "<td class=number>2.5 to 3.1</td><td>9</td><td>–</td>" in text
+
+
+def test_a_figure_with_its_interval_is_a_number_and_does_not_break():
+    text = Table(["FPS"], [["1440 (1130 to 1980)"]])._repr_html_()
+    assert "<td class=number>1440 (1130 to 1980)</td>" in text
 
 
 def sources(gallery):
@@ -92,6 +98,29 @@ def test_a_page_is_one_file_without_script_or_network(tmp_path):
     assert '<html lang="en">' in text
     assert "<p>shown</p>" in text
     assert not re.search(r"<script|https?://|@import|url\((?!data:)| on\w+=", text)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "![p](http://evil/x.png)",
+        "[x](javascript:alert(1))",
+        "a *b* `c` $d$ \\*",
+        "http://a.b/c",
+        "**<b>**",
+        "ends with #",
+        "two\n\n## lines",
+    ],
+)
+def test_a_title_is_text_and_no_markdown(tmp_path, title):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A title\n\nText with `code`.")])
+    nbformat.write(notebook, tmp_path / "x.ipynb")
+    html.render(tmp_path / "x.ipynb", tmp_path / "x.html", title)
+    shown = escape(" ".join(title.split()))
+    text = (tmp_path / "x.html").read_text()
+    assert f"<h1>{shown}</h1>" in text
+    assert f"<title>{shown}</title>" in text
+    assert "Text with <code>code</code>." in text
 
 
 def test_tags_decide_what_is_shown(tmp_path):

@@ -1,3 +1,5 @@
+import csv
+import json
 import re
 from html.parser import HTMLParser
 
@@ -116,6 +118,20 @@ def test_each_folder_of_runs_is_a_section_that_links_can_single_out(tmp_path):
     links = [link["href"] for link in page.all("a")]
     assert links.count("#acme") == 3  # the list of folders, its own heading, the heading of the folder below it
     assert {"acme/line%202/deep/report.html", "index_by_fps.html#acme/line%202"} <= set(links)
+
+
+def test_its_tables_are_files_too(tmp_path):
+    finished_runs.write(tmp_path / "acme" / "one", "2026-03-01T10:20:30+00:00", model="=m", fps={1: 100, 8: 250}, ratio=0.5, top1=91.234)
+    finished_runs.write(tmp_path / "two", "2026-03-02T10:20:30+00:00", model="=m", fps={8: 240})
+    finished_runs.write(tmp_path / "half", kinds=(Data,))
+    index.write_index(tmp_path)
+    with (tmp_path / "tables" / "index_1_inference_reports.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["two", "acme/one", "half"]
+    assert (rows["acme/one"]["model"], rows["acme/one"]["best FPS"], rows["acme/one"]["top-1"]) == ("'=m", "250.0", "91.23 %")
+    assert (rows["half"]["verdict"], rows["half"]["why it is not finished"][:12]) == ("not finished", "model.json i")
+    over_time = json.loads((tmp_path / "tables" / "index.json").read_text())[1]
+    assert over_time["rows"] == [["=m", "onnxruntime fp32 on cpu", "fp32", "compute", "8", "2", "250.0", "240.0", "240.0", "250.0"]]
 
 
 def test_one_folder_needs_no_list_of_folders(tmp_path):

@@ -47,11 +47,17 @@ def test_the_newest_runs_are_shown_where_none_are_named(reports):
     assert names(overview.read(settings(newest=2), reports)) == [("Finished", "new"), ("Finished", "middle")]
 
 
+def test_the_newest_run_may_lie_deeper(reports):
+    shutil.copytree(reports / "new", reports / "acme" / "line" / "2026-03")
+    os.utime(reports / "acme" / "line" / "2026-03" / "report.json")
+    assert names(overview.read(settings(newest=1), reports)) == [("Finished", "2026-03")]
+
+
 def test_named_runs_are_shown_in_the_order_given_wherever_they_lie(reports):
     elsewhere = reports / "elsewhere" / "old"
     shutil.copytree(reports / "old", elsewhere)
     found = overview.read(settings(runs=["old", str(elsewhere), "new"]), reports)
-    assert names(found) == [("Finished", str(reports / "old")), ("Finished", str(elsewhere)), ("Finished", "new")]
+    assert names(found) == [("Finished", "old"), ("Finished", "elsewhere/old"), ("Finished", "new")]
 
 
 def test_what_is_not_finished_is_listed_with_the_reason(reports):
@@ -77,7 +83,7 @@ def test_a_report_of_other_records_is_not_shown(reports):
     changed = report.model_copy(update={"inputs": {**report.inputs, "sweep": "another"}})
     (reports / "new" / "report.json").write_text(changed.model_dump_json(by_alias=True))
     [run] = overview.read(settings(runs=["new"]), reports)
-    assert run == overview.Unfinished("new", "report.json was made from other records: run 5_report again.")
+    assert run == overview.Unfinished("new", "report.json of run new was made from other records: run 5_report again.")
 
 
 def test_without_runs_the_table_says_how_to_make_one(tmp_path):

@@ -47,8 +47,10 @@ def read(tmp_path, text, **overrides):
         ("images: ''", "at least 1 character"),
         ("checkpoint: ''", "at least 1 character"),
         ("seed: -1", "greater than or equal to 0, not -1"),
-        ("run: a/b", "neither a name without spaces and slashes"),
-        ("run: ..", "neither a name without spaces and slashes"),
+        ("run: a/../b", "neither a name without spaces, for a folder below reports/"),
+        ("run: a//b", "neither a name without spaces, for a folder below reports/"),
+        ("run: a/", "neither a name without spaces, for a folder below reports/"),
+        ("run: ..", "neither a name without spaces, for a folder below reports/"),
         (f"labels: {'x' * 300}", "does not exist"),
         ("1: 2", "1: no such parameter"),
         ("&a [*a]", "refers to itself"),
@@ -66,6 +68,11 @@ def test_a_parameter_file_in_another_encoding_is_one_sentence(tmp_path):
     (tmp_path / "x.yaml").write_bytes("title: né".encode("latin-1"))
     with pytest.raises(ParameterError, match="x.yaml is not UTF-8 text"):
         params.read(tmp_path / "x.yaml", {})
+
+
+@pytest.mark.parametrize("name", ["a", "acme/2026-03", "acme/line_2/a.b", "/somewhere/with a space/a"])
+def test_a_run_is_a_folder_below_reports_maybe_in_others_or_an_absolute_path(tmp_path, name):
+    assert read(tmp_path, "", run=name).run == name
 
 
 def test_a_word_that_yaml_would_read_otherwise_is_taken_from_the_command_line_as_it_is(tmp_path):

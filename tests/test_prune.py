@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from helpers import ROOT, files, formats, prune, run
+from helpers import ROOT, files, formats, prune, run, store
 from tests import finished_runs, models
 from tests.test_run import QUICK, write_params
 
@@ -142,6 +142,7 @@ def being_written(reports, name, minutes):
     [
         ("artefacts/tensors.npy.partial", 20, True),
         ("artefacts/tensors.npy.partial", 40, False),
+        ("artefacts/tensors.jsonl.partial", 20, False),  # of a finished run too
         (f"{files.UNFINISHED}PID-4_batch_sweep.ipynb.x", 600, True),  # helpers.run holds it for as long as a notebook takes
         (f"artefacts/{files.UNFINISHED}PID-tensors.npy.x", 600, True),
         (f"artefacts/{files.UNFINISHED}999999999-tensors.npy.x", 600, False),  # no such process
@@ -154,6 +155,10 @@ def test_a_run_that_is_being_written_is_left_alone(reports, capsys, name, minute
     assert prune.main(["one"]) == 0
     assert (reports / "one" / "artefacts").exists() == left
     assert ("one: left alone, it is being written or was a moment ago\n" in capsys.readouterr().out) == left
+
+
+def test_the_journal_that_stays_is_that_of_the_store():
+    assert prune.JOURNAL == store.JOURNAL
 
 
 def test_what_can_not_be_removed_is_one_sentence(reports, capsys, monkeypatch):

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from helpers import ROOT, embedded, redact, report, run
+from helpers import ROOT, embedded, records, redact, report, run, steps
 from helpers.elements import Figure, Sentence
 from helpers.params import Report
 from helpers.records import Data, Sweep
@@ -95,7 +95,7 @@ def test_texts_alternative_texts_and_charts_of_a_page_are_redacted(alice):
 
 
 def inputs(tmp_path):
-    loaded = embedded.steps.load_inputs(embedded.Report, runs.write(tmp_path / "run"))
+    loaded = steps.load_inputs(records.Report, runs.write(tmp_path / "run"))
     assert isinstance(loaded[0], Data)
     assert isinstance(loaded[-1], Sweep)
     return loaded

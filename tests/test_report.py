@@ -1,4 +1,6 @@
-from helpers import report
+from helpers import params, report, run_folders, steps
+from helpers.records import Report
+from tests import runs
 from tests.test_html import sweep_of
 
 
@@ -33,3 +35,12 @@ def test_a_refused_model_is_a_fail_whatever_the_rest_says():
     assert verdict == "FAIL"
     assert "refused, since at batch 8 it differs" in sentence
     assert "Fast." not in sentence
+
+
+def test_the_commands_name_a_run_in_other_folders_by_its_whole_name(tmp_path, monkeypatch):
+    loaded = steps.load_inputs(Report, runs.write(tmp_path / "acme" / "first"))
+    loaded[-1].environment["memory_bytes"] = 1
+    monkeypatch.setattr(run_folders, "REPORTS", tmp_path)
+    shown = report.again(loaded, params.Report(), tmp_path / "acme" / "first")._repr_html_()
+    assert "python -m helpers.prune acme/first frees" in shown
+    assert "run: acme/first\n" in shown

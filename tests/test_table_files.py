@@ -51,6 +51,19 @@ def test_files_of_an_earlier_rendering_are_removed_and_those_of_other_pages_stay
     assert list((tmp_path / "tables").iterdir()) == [other]
 
 
+def test_a_page_whose_name_begins_with_anothers_keeps_its_files(tmp_path):
+    for name in ("compare_a_b", "compare_a_b_2_c", "a[1]"):
+        (tmp_path / f"{name}.html").write_text(PAGE)
+        table_files.write(tmp_path / f"{name}.html")
+    table_files.remove(tmp_path / "compare_a_b.html")
+    table_files.remove(tmp_path / "a[1].html")
+    assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
+        "compare_a_b_2_c.json",
+        "compare_a_b_2_c_1_a_run.csv",
+        "compare_a_b_2_c_2_is_it_fast.csv",
+    ]
+
+
 def test_a_heading_of_other_letters_and_none_still_make_a_name(tmp_path):
     page = tmp_path / "x.html"
     page.write_text(
