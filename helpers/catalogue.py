@@ -14,7 +14,8 @@ PLACE = re.compile(r"\{#?\}")
 NUMBER = r"([-+±]?[\d,.]*\d(?:e[-+]?\d+)?(?:, \d+)*)"
 WORD = re.compile(r"\w+")
 SEVERAL = re.compile(r"\. |[.;:,]$")  # what shows that a text goes on beyond a sentence
-CLOSE = re.compile(r" (?=[，。；：（）、])|(?<=[，。；：（）、]) ")  # full-width signs bring their own space
+WIDE = "\u3000-\u303f\u4e00-\u9fff\uff00-\uffef"  # Chinese characters and signs, which bring their own space
+CLOSE = re.compile(f"(?<=[{WIDE}])(?:\0 | \0)(?=[{WIDE}])|\0")  # a space at the edge of a place, between two of them
 FULL_WIDTH = {".": "。", ";": "；", ":": "：", ",": "，"}
 
 
@@ -76,7 +77,7 @@ class Catalogue:
         for _, template in fitting:
             groups = template.groups(text)
             if groups is not None and (several or not any(map(SEVERAL.search, groups))):
-                return CLOSE.sub("", template.said.format(*(self.say(group, depth - 1) for group in groups)))
+                return CLOSE.sub("", template.said.format(*(f"\0{self.say(group, depth - 1)}\0" for group in groups)))
         return None
 
     def _by_parts(self, text: str, depth: int) -> str | None:
