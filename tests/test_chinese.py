@@ -7,96 +7,31 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cached_property
+from typing import get_args
 
 import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from helpers import ROOT, first_screen, html, records, report, sections, steps, translation
+from helpers import ROOT, first_screen, html, records, report, run, sections, steps, translation
 from helpers.catalogue import PLACE
 from helpers.elements import Sentence, Table
 from helpers.params import Report
 
 ENTRIES = yaml.safe_load((ROOT / "helpers" / "languages" / "zh.yaml").read_text(encoding="utf-8"))
+README, ENGLISH_README = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.zh-CN.md", "README.md"))
 SAMPLE = ROOT / "reports" / "sample"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[1-5]_*.ipynb"))
-STAY = {
-    # names, words of the records, parameters and their values
-    "AIPP",
-    "BETTER",
-    "CANN",
-    "CMYK",
-    "Core",
-    "EQUIVALENT",
-    "EXIF",
-    "FAIL",
-    "INCONCLUSIVE",
-    "LoadGen",
-    "MLPerf",
-    "McNemar",
-    "NNCF",
-    "NOISY",
-    "Offline",
-    "ONNX",
-    "OpenCV",
-    "OpenVINO",
-    "PASS",
-    "Pillow",
-    "RAPL",
-    "README",
-    "REFUSED",
-    "STABLE",
-    "SingleStream",
-    "UNSTABLE",
-    "WORSE",
-    "Wilson",
-    "accuracy",
-    "again",
-    "ais_bench",
-    "batch_sizes",
-    "benchmark_app",
-    "bf16",
-    "bicubic",
-    "bilinear",
-    "compare_with",
-    "compute",
-    "convert",
-    "data",
-    "device",
-    "flips",
-    "fp32",
-    "helpers",
-    "hint",
-    "host",
-    "int8",
-    "json",
-    "mean",
-    "mmcls",
-    "notebook",
-    "official",
-    "onnx",
-    "opset",
-    "options",
-    "other_ways",
-    "params",
-    "prepare_data",
-    "preprocess",
-    "prune",
-    "python",
-    "pytorch",
-    "sha256",
-    "simplejpeg",
-    "softmax",
-    "sync",
-    "throughput",
-    "trtexec",
-    "uint8",
-    "yaml",
-    "1_prepare_data",
-    "2_convert",
+STAY = {  # names, words of the records, parameters and their values
+    "AIPP", "BETTER", "CANN", "CMYK", "Core", "EQUIVALENT", "EXIF", "FAIL", "INCONCLUSIVE", "LoadGen", "MLPerf", "McNemar", "NNCF",
+    "NOISY", "Offline", "ONNX", "OpenCV", "OpenVINO", "PASS", "Pillow", "RAPL", "README", "REFUSED", "STABLE", "SingleStream",
+    "UNSTABLE", "WORSE", "Wilson", "accuracy", "again", "ais_bench", "batch_sizes", "benchmark_app", "bf16", "bicubic", "bilinear",
+    "compare_with", "compute", "convert", "data", "device", "flips", "fp32", "helpers", "hint", "host", "int8", "json", "mean", "mmcls",
+    "notebook", "official", "onnx", "opset", "options", "other_ways", "params", "prepare_data", "preprocess", "prune", "python",
+    "pytorch", "sha256", "simplejpeg", "softmax", "sync", "throughput", "trtexec", "uint8", "yaml", "1_prepare_data", "2_convert",
     "3_accuracy",
-}
+}  # fmt: skip
 THREE_WORDS = re.compile(r"[A-Za-z]+(?: [a-z]{2,}){2,}")
 MOST_RUNS = 3
 
@@ -203,12 +138,11 @@ def test_every_heading_and_all_prose_of_a_notebook_is_translated(path):
 
 
 def test_a_report_of_the_sample_is_translated_but_for_names():
-    run = data, model, accuracy, sweep = [steps.load(kind, SAMPLE) for kind in records.KINDS[:4]]
+    every = data, model, accuracy, sweep = [steps.load(kind, SAMPLE) for kind in records.KINDS[:4]]
     settings = Report(run="sample", title="t", language="zh")
-    shown = page(
-        first_screen.shown(*run), sections.measured(data, model, sweep), sections.same_model(*run), sections.as_accurate(SAMPLE, accuracy),
-        sections.how_fast(*run), sections.how_sure(sweep), report.again(tuple(run), settings, SAMPLE),
-    )  # fmt: skip
+    elements = [first_screen.shown(*every), sections.measured(data, model, sweep), sections.same_model(*every), sections.how_fast(*every)]
+    elements += [sections.as_accurate(SAMPLE, accuracy), sections.how_sure(sweep), report.again(tuple(every), settings, SAMPLE)]
+    shown = page(*elements)
     assert english(shown.replace(accuracy.reference.source, "")) == []
 
 
@@ -267,3 +201,26 @@ def test_computed_sentences_are_said_in_chinese(sentence, said):
 def test_the_words_of_data_stay_where_they_stand():
     table = Table(["class", "name", "source"], [[3, "batch", "mine, on a machine, measured by hand"]])
     assert "<td>batch</td><td>mine, on a machine, measured by hand</td>" in page(table)
+
+
+def test_the_chinese_readme_has_the_commands_of_the_english_one():
+    commands = re.findall(r"^    (\S.*)$", README, re.MULTILINE)
+    assert commands[:2] == re.findall(r"^    (make .*)$", ENGLISH_README, re.MULTILINE)[:2]
+    assert [line for line in commands if line not in ENGLISH_README and not line.endswith(" -p language zh")] == []
+    assert [target for target in re.findall(r"`make ([a-z]+)`", README) if f"`make {target}`" not in ENGLISH_README] == []
+
+
+def test_what_the_chinese_readme_links_to_exists():
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", README) if not (ROOT / link).exists()] == []
+    assert "](README.md)" in README
+    assert "](README.zh-CN.md)" in ENGLISH_README
+
+
+def test_the_chinese_readme_explains_every_word_of_a_verdict():
+    assert [word for word in [*get_args(records.Verdict), "EQUIVALENT", "NOISY"] if word != "NONE" and word not in README] == []
+
+
+def test_the_chinese_readme_s_own_command_is_accepted(capsys):
+    [command] = re.findall(r"^    \.venv/bin/python -m helpers\.run (.* -p language zh)$", README, re.MULTILINE)
+    assert run.main([*command.split(), "--list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
