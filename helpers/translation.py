@@ -1,85 +1,80 @@
 """A page's fixed texts in another language, from a catalogue of sentences; what comes from data stays as it is."""
 
-import base64
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, Tag
+from bs4.element import NavigableString
+
+from helpers import drawings
+from helpers.catalogue import Catalogue
 
 CATALOGUES = Path(__file__).parent / "languages"
 TAGS = {"zh": "zh-CN"}  # language -> what a page says of itself
 UNTOUCHED = ("pre", "code", "style")
 SPOKEN = ("alt", "title", "aria-label")
 SVG = "data:image/svg+xml;base64,"
+# Headers of columns that hold names alone: a class called Bag, or batch, is not to be translated.
+NAMES = ("class", "file", "image", "layer", "left out", "most often taken for", "name", "operator", "taken for", "to be known")
+MARKS = range(0xE000, 0xF900)  # Unicode's private characters: each stands for an element within a sentence
+
+Say = Callable[[str], str]
 
 
 def translated(page: str, language: str) -> str:
-    """Return an HTML page with every text that the catalogue knows in the language, in its charts too; `en` is the page itself."""
+    """Return an HTML page with every text that the catalogue knows in the language, in its charts too; `en` is the page itself.
+
+    Code, preformatted text and the columns of tables that hold names of classes, files, images or layers stay as they are.
+    """
     if language == "en":
         return page
-    soup, say = BeautifulSoup(page, "html.parser"), functools.partial(_say, _catalogue(language))
+    soup, say = BeautifulSoup(page, "html.parser"), functools.cache(_catalogue(language).say)
     soup.html["lang"] = TAGS[language]
-    for text in soup.find_all(string=True):
-        if type(text).__name__ == "NavigableString" and not text.find_parent(UNTOUCHED):
-            text.replace_with(say(text))
-    for element in soup.find_all(True):
-        for name in SPOKEN:
-            if element.has_attr(name):
-                element[name] = say(element[name])
+    names = {id(cell) for table in soup.find_all("table") for cell in _names(table)}
+    for element in [one for one in soup.find_all(True) if id(one) not in names and one.name not in UNTOUCHED]:
+        _translate_texts(element, say)
+        for attribute in SPOKEN:
+            if element.has_attr(attribute):
+                element[attribute] = say(element[attribute])
         if element.get("src", "").startswith(SVG):
-            element["src"] = SVG + _drawing(element["src"].removeprefix(SVG), say)
+            element["src"] = SVG + drawings.translated(element["src"].removeprefix(SVG), TAGS[language], say)
     return str(soup)
 
 
-class _Catalogue:
-    """Sentences and their translations; `{}` stands for what comes from data, which is looked up in its turn."""
-
-    def __init__(self, entries: dict[str, str]):
-        self.exact = {text: said for text, said in entries.items() if "{}" not in text}
-        templates = [text for text in entries if "{}" in text]
-        templates.sort(key=lambda text: -len(text.replace("{}", "")))  # the one that says most fits best
-        self.templates = [(re.compile("(.+?)".join(map(re.escape, text.split("{}"))), re.DOTALL), entries[text]) for text in templates]
-
-
 @functools.cache
-def _catalogue(language: str) -> _Catalogue:
-    return _Catalogue(yaml.safe_load((CATALOGUES / f"{language}.yaml").read_text(encoding="utf-8")))
+def _catalogue(language: str) -> Catalogue:
+    return Catalogue(yaml.safe_load((CATALOGUES / f"{language}.yaml").read_text(encoding="utf-8")))
 
 
-def _say(catalogue: _Catalogue, text: str) -> str:
-    """Return a text in the catalogue's language: as a whole, or sentence by sentence; unknown ones stay."""
-    plain = " ".join(text.replace("\u00a0", " ").split())
-    if not plain:
-        return str(text)
-    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return f"{before}{_whole(catalogue, plain) or _by_sentences(catalogue, plain) or text.strip()}{after}"
+def _names(table: Tag) -> list[Tag]:
+    """Return the cells of the columns whose headers say that they hold names."""
+    places = [place for place, header in enumerate(table.find_all("th")) if header.get_text() in NAMES]
+    rows = [row.find_all("td") for row in table.find_all("tr")]
+    return [cells[place] for cells in rows for place in places if place < len(cells)]
 
 
-def _whole(catalogue: _Catalogue, text: str) -> str | None:
-    if text in catalogue.exact:
-        return catalogue.exact[text]
-    for pattern, said in catalogue.templates:
-        if found := pattern.fullmatch(text):
-            return said.format(*(_whole(catalogue, part) or part for part in found.groups()))
-    return None
+def _translate_texts(element: Tag, say: Say) -> None:
+    """Translate what stands in an element itself as one text, in which the elements within it are marks that may change places."""
+    parts = list(element.contents)
+    texts = [part for part in parts if type(part) is NavigableString]
+    mixed = len(texts) < len(parts)
+    if not any(text.strip() for text in texts) or (mixed and any(ord(one) in MARKS for text in texts for one in text)):
+        return
+    marks = {chr(MARKS[place]): part for place, part in enumerate(parts) if type(part) is not NavigableString}
+    names = {id(part): mark for mark, part in marks.items()}
+    text = "".join(names.get(id(part), part) for part in parts)
+    said = say(text)
+    if said == text:
+        return
+    for part in parts:
+        part.extract()
+    element.extend(_split(said, marks))
 
 
-def _by_sentences(catalogue: _Catalogue, text: str) -> str | None:
-    parts = re.split(r"(?<=[.;:,])\s+", text)
-    for size in range(len(parts) - 1, 0, -1):  # the longest known beginning, then the rest
-        if said := _whole(catalogue, " ".join(parts[:size])):
-            rest = " ".join(parts[size:])
-            return f"{said} {_whole(catalogue, rest) or _by_sentences(catalogue, rest) or rest}"
-    if len(parts) == 1:
-        return None
-    rest = _whole(catalogue, " ".join(parts[1:])) or _by_sentences(catalogue, " ".join(parts[1:]))
-    return f"{parts[0]} {rest}" if rest else None
-
-
-def _drawing(encoded: str, say) -> str:
-    """Return a chart with its texts translated, base64."""
-    svg = base64.b64decode(encoded).decode()
-    svg = re.sub(r"(<text[^>]*>)([^<]+)(</text>)", lambda found: f"{found[1]}{say(found[2])}{found[3]}", svg)
-    return base64.b64encode(svg.encode()).decode()
+def _split(text: str, marks: dict[str, Tag]) -> list[Tag | NavigableString]:
+    """Return a text with elements in the places of their marks."""
+    pieces = re.split(f"([{chr(MARKS[0])}-{chr(MARKS[-1])}])", text) if marks else [text]
+    return [marks.get(piece) or NavigableString(piece) for piece in pieces if piece]
