@@ -184,6 +184,12 @@ def test_every_command_in_the_readme_is_accepted(capsys):
         prune._parser().parse_args(command.split())
 
 
+def contents(folder):
+    """What lies in a run's folder, its artefacts apart."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and folder / "artefacts" not in path.parents)
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
+
+
 def test_a_pruned_run_keeps_its_pages_and_goes_on(tmp_path, capsys):
     """A real run of the chain: everything that its notebooks left among the artefacts is known, and is made again."""
     images, labels = models.write_digits(tmp_path, 30)
@@ -191,13 +197,13 @@ def test_a_pruned_run_keeps_its_pages_and_goes_on(tmp_path, capsys):
     folder = tmp_path / "run"
     params = write_params(tmp_path / "p.yaml", run=str(folder), preprocess=models.PREPROCESS, **values, **{**QUICK, "batch_sizes": [1]})
     assert run.main([str(params)]) == 0
-    made, kept = names(folder / "artefacts"), {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    made, kept = names(folder / "artefacts"), contents(folder)
     size = files.size_of(folder / "artefacts")
     age(folder, 1)
     capsys.readouterr()
     assert prune.main([str(folder)]) == 0
     assert not (folder / "artefacts").exists()
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == kept
+    assert contents(folder) == kept
     assert f"{formats.size(size)} freed in 1 run\n" in capsys.readouterr().out
     assert run.main([str(params), "--list"]) == 0
     assert re.search(r"1_prepare_data +to do(.|\n)*3_accuracy +to do", capsys.readouterr().out)
