@@ -207,7 +207,7 @@ class Accuracy(Target):
     batch_size: BatchSize = 64
     reference: Annotated[Reference | None, BeforeValidator(lambda value: value or None)] = None
     margin_points: Annotated[float, Field(gt=0)] = 0.5
-    paired_margin_points: Annotated[float, Field(gt=0)] = 0.5
+    paired_margin_points: Annotated[float, Field(gt=0, lt=100)] = 0.5
     compare_with: list[Text] = []
     label_sets: dict[str, str] = {}
     keep_logits: bool = False

@@ -23,6 +23,7 @@ def read(tmp_path, text, **overrides):
         ("batch_sizes: [1, 1]", "given twice"),
         ("batch_sizes: []", "at least 1 item"),
         ("batch_sizes: 4", "valid list, not 4"),
+        ("paired_margin_points: 100", "less than 100, not 100"),
         ("backend: tvm", "'torch', 'ascend', 'replay' or 'null', not 'tvm'"),
         ("precision: bf16", "bf16 needs backend: openvino"),
         ("batchsizes: [1]", "no such parameter, did you mean batch_sizes"),

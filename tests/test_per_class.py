@@ -125,8 +125,9 @@ def test_the_file_has_every_class_with_its_interval_and_what_it_is_taken_for(tmp
     ("name", "written"),
     [
         ("=1+1", "'=1+1"),
-        ("+1", "'+1"),
-        ("-1", "'-1"),
+        ("+1", "+1"),  # a number is none
+        ("-1", "-1"),
+        ("-1+1", "'-1+1"),
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
