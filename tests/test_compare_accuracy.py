@@ -75,7 +75,7 @@ def test_what_is_not_comparable_has_no_difference_and_both_accuracies(compared):
     found, section = compared(RIGHT * 5, RIGHT * 5, model={"weights": "x" * 64, "onnx": "y" * 64})
     assert found is None
     assert "Not comparable: other model weights" in section
-    assert section.count("100.00 %") == 2
+    assert section.count("100.00\u00a0%") == 2
 
 
 def test_images_that_only_one_run_answered_are_left_out(tmp_path):
