@@ -15,6 +15,7 @@ from helpers import ROOT
 
 NOTEBOOKS = ("0_overview.ipynb", "5_report.ipynb")
 PATIENCE = 60  # seconds that a page, a kernel or a cell may take on a busy machine
+REST = "strict: bool = False\nidentify: bool = False\nlanguage: str = 'en'"  # of the parameters of 5_report
 OUTPUT = ".jp-OutputArea-output"
 
 
@@ -100,10 +101,10 @@ def test_the_overview_shows_the_runs_that_are_named_and_those_alone(opened, fini
 def test_the_report_is_made_of_the_run_that_the_parameters_name(opened, finished_run, tmp_path):
     own = shutil.copytree(finished_run, tmp_path / "mine")
     page = opened("5_report.ipynb")
-    write_parameters(page, f"run: str = {str(tmp_path)!r}\ntitle: str = 'x'\nstrict: bool = False")
+    write_parameters(page, f"run: str = {str(tmp_path)!r}\ntitle: str = 'x'\n{REST}")
     run_all(page)
     page.get_by_text(f"UserError: data.json is not in run {tmp_path.name}: run 1_prepare_data first.").wait_for()
-    write_parameters(page, f"run: str = {str(own)!r}\ntitle: str = 'In the lab'\nstrict: bool = False")
+    write_parameters(page, f"run: str = {str(own)!r}\ntitle: str = 'In the lab'\n{REST}")
     run_all(page)
     page.get_by_text("python -m helpers.run params/again.yaml").wait_for()
     chart = page.locator(f"{OUTPUT} figure img[alt^='onnxruntime fp32 runs at']")

@@ -43,4 +43,4 @@ def test_the_commands_name_a_run_in_other_folders_by_its_whole_name(tmp_path, mo
     monkeypatch.setattr(run_folders, "REPORTS", tmp_path)
     shown = report.again(loaded, params.Report(), tmp_path / "acme" / "first")._repr_html_()
     assert "python -m helpers.prune acme/first frees" in shown
-    assert "run: acme/first\n" in shown
+    assert "run: acme/first" in shown
