@@ -69,7 +69,6 @@ def test_known_texts_are_translated_and_others_stay(given, said):
         ("5 of my images", "5 of my images"),
         ("no figure at batch size 1, 4, since m (simulated)", "批大小 1, 4 没有数据：m（模拟）"),
         ("runs at 2 × theirs. mine: 1,000 images", "是 theirs 的 2 倍。mine: 1,000 张图像"),
-        ("runs at 2 × m (simulated)", "是 m（模拟）的 2 倍"),
     ],
 )
 def test_a_number_is_a_number_and_a_place_ends_with_its_sentence(text, said):
