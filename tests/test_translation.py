@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from helpers import translation
+from helpers import drawings, translation
 from helpers.catalogue import Catalogue
 
 CATALOGUE = {
@@ -16,6 +16,10 @@ CATALOGUE = {
     "images": "图像",
     "class": "类别",
     "remark": "备注",
+    "{#} images": "{0} 张图像",
+    "no figure at batch size {#}, since {}": "批大小 {0} 没有数据：{1}",
+    "runs at {#} × {}": "是 {1} 的 {0} 倍",
+    "{} (simulated)": "{0}（模拟）",
 }
 
 
@@ -55,6 +59,26 @@ def test_a_page_says_its_language_and_keeps_its_form():
 )
 def test_known_texts_are_translated_and_others_stay(given, said):
     assert body(given) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,000 images", "1,000 张图像"),
+        ("-1.5e-06 images", "-1.5e-06 张图像"),
+        ("5 of my images", "5 of my images"),
+        ("no figure at batch size 1, 4, since m (simulated)", "批大小 1, 4 没有数据：m（模拟）"),
+        ("runs at 2 × theirs. mine: 1,000 images", "是 theirs 的 2 倍。mine: 1,000 张图像"),
+    ],
+)
+def test_a_number_is_a_number_and_a_place_ends_with_its_sentence(text, said):
+    assert Catalogue(CATALOGUE).say(text) == said
+
+
+def test_a_title_is_broken_between_characters_and_words_and_loses_nothing():
+    assert drawings.wrapped("结" * 31, 2) == ["结" * 30, "结"]
+    assert drawings.wrapped(f"{'a' * 40} {'b' * 40} c", 3) == ["a" * 40, f"{'b' * 40} c"]
+    assert drawings.wrapped("结" * 100, 2) == ["结" * 30, "结" * 70]
 
 
 def test_a_sentence_keeps_its_links_and_code_in_the_translations_order():
