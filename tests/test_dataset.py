@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from helpers import accuracy, archives, dataset, params, preprocess
+from helpers import archives, dataset, metrics, params, preprocess
 from helpers.errors import UserError
 
 
@@ -341,7 +341,7 @@ def test_classes_without_an_image_are_named():
 
 @pytest.mark.parametrize("images", [10, 1000, 50000])
 def test_what_a_number_of_images_can_tell_is_the_interval_of_the_accuracy(images):
-    low, high = accuracy.interval_pct(images // 2, images)
+    low, high = metrics.interval_pct(images // 2, images)
     assert f"to ±{(high - low) / 2:.1f} points" in said(found([images]), 1)[1][0]
 
 
