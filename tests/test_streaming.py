@@ -174,7 +174,7 @@ def test_accuracy_of_a_streamed_run_is_that_of_a_stored_one(image_folder, label_
         __enter__, __exit__ = (lambda self: self), (lambda self, *_: None)
 
     monkeypatch.setattr(accuracy.backends, "load", lambda folder, model, target: Colours())
-    model, found = SimpleNamespace(random_weights=False), {}
+    model, found = SimpleNamespace(random_weights=False, classes=3), {}
     monkeypatch.setattr("helpers.prepare.SAMPLE", 6)
     for store in ("all", "sample"):
         run(tmp_path / store, image_folder, label_file, store=store)
