@@ -22,6 +22,10 @@ RC = {
     "font.family": "sans-serif",
     "font.size": 10,
 }
+FONTS = re.compile(r"font-family: [^;\"]*sans-serif")  # the list of those that matplotlib knows, at every text
+UPRIGHT = re.compile(r' transform="rotate\(-?0 [^"]*"')
+GEOMETRY = re.compile(r'\b(d|x|y|transform|points|width|height)="[^"]*"')
+DECIMALS = re.compile(r"(\d\.\d\d)\d+")  # of a point, a hundredth is not seen
 NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # characters that XML 1.0 forbids
 STYLES = {  # colour is never the only cue: Okabe-Ito colours, a line style and a marker each
     "candidate": {"color": "#0072b2", "linestyle": "-", "marker": "o", "linewidth": 2},
@@ -68,7 +72,7 @@ def line(axes, series: Series, batches: Sequence[int], region: Region, style: di
     drawn = [batch for batch in batches if batch in by_batch]
     values = [by_batch[batch].images_per_second if by_batch[batch] else float("nan") for batch in drawn]
     bars = [_bar(by_batch[batch]) for batch in drawn]
-    axes.errorbar(drawn, values, yerr=list(zip(*bars, strict=True)), capsize=3, markersize=5, **style)
+    axes.errorbar(drawn, values, yerr=list(zip(*bars, strict=True)) if any(map(any, bars)) else None, capsize=3, markersize=5, **style)
     loud = [(row.batch, by_batch[row.batch].images_per_second) for row in series.rows if _noise(row) and by_batch[row.batch]]
     if loud:
         hollow = {"color": style["color"], "marker": style["marker"], "markerfacecolor": "white", "markersize": 5, "zorder": 3}
@@ -129,7 +133,12 @@ def in_words(series: Series, region: Region) -> str:
 
 
 def svg(canvas: Canvas) -> str:
-    """Return the SVG text without the date and the XML head, the same bytes for the same numbers."""
+    """Return the SVG text, the same bytes for the same numbers: without the date, the XML head and what matplotlib adds for editors."""
     text = io.StringIO()
     FigureCanvasSVG(canvas).print_svg(text, metadata={"Date": None, "Creator": None})
-    return NO_XML.sub("\ufffd", text.getvalue()[text.getvalue().index("<svg") :])
+    drawn = NO_XML.sub("\ufffd", text.getvalue()[text.getvalue().index("<svg") :])
+    drawn = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", drawn, flags=re.DOTALL)  # escaped where they are text
+    drawn = FONTS.sub("font-family: sans-serif", UPRIGHT.sub("", drawn))
+    drawn = GEOMETRY.sub(lambda found: DECIMALS.sub(r"\1", found[0]), drawn)
+    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)  # nothing refers to a group
+    return re.sub(r"\s*\n\s*", " ", drawn).replace("> <", "><")
