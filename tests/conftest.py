@@ -8,9 +8,15 @@ import pytest
 import yaml
 from PIL import Image
 
-from helpers import ROOT, files
+from helpers import ROOT, environment, files
 from tests import simulators
 from tests.browser import chromium, executable, finished_run  # noqa: F401, fixtures
+
+
+@pytest.fixture(autouse=True, scope="session")
+def machine_as_it_is():
+    """Ask for the machine once, before a test pretends another number of cores: the answer is kept for the process."""
+    environment.machine()
 
 
 @pytest.fixture(autouse=True)
