@@ -13,7 +13,7 @@ from helpers import backends, dataset, files, imported, label_sets, metrics, pai
 from helpers.backends import Backend
 from helpers.errors import UserError
 from helpers.label_sets import OtherLabels
-from helpers.params import Target
+from helpers.params import Accuracy, Target
 from helpers.progress import announce
 from helpers.records import Comparison, Data, Model, Result
 from helpers.scores import Scores
@@ -51,9 +51,13 @@ def results(step: Step, data: Data, model: Model) -> list[Result]:
     copied = {step.folder / one.scores_file for one in others if one.scores_file}
     for stale in {*step.artefacts.glob("scores_*.npz"), step.folder / GUIDE} - copied:  # of an earlier evaluation
         stale.unlink(missing_ok=True)
-    targets = {"candidate": step.settings} | {f"option_{number}": target for number, target in enumerate(step.settings.options, 1)}
-    found = [*(_result(step, data, model, stage, target) for stage, target in targets.items()), *others]
+    found = [*(_result(step, data, model, stage, target) for stage, target in targets(step.settings).items()), *others]
     return [_by_other_labels(step, result, labels) for result in found]
+
+
+def targets(settings: Accuracy) -> dict[str, Target]:
+    """Return what is evaluated, by the stages that results and comparisons name: the candidate, then every option."""
+    return {"candidate": settings} | {f"option_{number}": target for number, target in enumerate(settings.options, 1)}
 
 
 def _by_other_labels(step: Step, result: Result, labels: list[OtherLabels]) -> Result:

@@ -34,7 +34,7 @@ def write(a: str, b: str, page: Path | None = None) -> tuple[Path, str]:
     said = headline(unlike, accuracy, speed)
     files.write_text(page, _page(*runs, unlike, accuracy, speed, said))
     table_files.write(page)
-    return page, embedded.plain(said.text)
+    return page, formats.visible(said.text)
 
 
 def find(given: str) -> Path:

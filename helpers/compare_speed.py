@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import matplotlib
 
-from helpers import changes, charts, comparable, embedded, formats, verdict
+from helpers import changes, charts, comparable, formats, verdict
 from helpers.comparable import Unlike
 from helpers.elements import Figure, Group, Sentence, Table
 from helpers.embedded import Run
@@ -68,7 +68,7 @@ def chart(a: Run, b: Run, found: Speed | None) -> Figure | None:
     lines = [_named(sweep, letter, role) for sweep, letter, role in zip(sweeps, "AB", ("baseline", "candidate"), strict=True)]
     if not any(row.regions for series in lines for row in series.rows):
         return None
-    devices = " and ".join(dict.fromkeys(embedded.plain(series.device) for series in lines))
+    devices = " and ".join(dict.fromkeys(formats.visible(series.device) for series in lines))
     precisions = " and ".join(dict.fromkeys(series.precision for series in lines))
     lines[1] = lines[1].model_copy(update={"device": devices, "precision": precisions})
     region, claim = found.region if found else sweeps[1].region, found.mean if found and found.word != "unclear" else None
@@ -80,7 +80,7 @@ def chart(a: Run, b: Run, found: Speed | None) -> Figure | None:
 def _named(sweep: Sweep, letter: str, role: str) -> Series:
     series = sweep.one("candidate")
     said = "" if series.kind == "measured" else f" ({series.kind})"
-    return series.model_copy(update={"name": f"{letter}, {embedded.plain(series.name)}{said}", "role": role})
+    return series.model_copy(update={"name": f"{letter}, {formats.visible(series.name)}{said}", "role": role})
 
 
 def _alone(run: Run, role: str, region: Region) -> Series:

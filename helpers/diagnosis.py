@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import class_order, depth, export, formats, layers, refused, scores, sources
+from helpers import accuracy, class_order, depth, export, formats, layers, refused, scores, sources
 from helpers.elements import Group, Sentence
 from helpers.errors import UserError
 from helpers.params import Target
@@ -44,14 +44,14 @@ def in_words(found: list[str]) -> Group:
 def partings(step: Step, data: Data, model: Model, comparisons: list[Comparison]) -> Group:
     """Return the layer where each two stages part that are not EQUIVALENT, then each folder of `.npy` in compare_with."""
     folders = [given for given in step.settings.compare_with if not sources.run_folder(given)]
-    stages = _targets(step)
+    stages = accuracy.targets(step.settings)
     pairs = [one for one in comparisons if one.verdict != "EQUIVALENT" and stages.keys() >= {one.a, one.b}]
     return Group([*(where_they_part(step, data, model, one) for one in pairs), *(_of_folder(step, data, model, one) for one in folders)])
 
 
 def where_they_part(step: Step, data: Data, model: Model, comparison: Comparison) -> Group | Sentence:
     """Return the layer where two stages of the run part, on images that they answer otherwise; a sentence where it can't be told."""
-    a, b = (_targets(step)[stage] for stage in (comparison.a, comparison.b))
+    a, b = (accuracy.targets(step.settings)[stage] for stage in (comparison.a, comparison.b))
     names = f"{comparison.a.replace('_', ' ')} and {comparison.b.replace('_', ' ')}"
     chosen, said = _flipped(step, data, comparison)
     try:
@@ -73,11 +73,6 @@ def _of_folder(step: Step, data: Data, model: Model, given: str) -> Group | Sent
         return Sentence(f"Where {Path(given).name} parts from {ours.name} can't be told: {error}")
     first = Sentence(f"{theirs.name} against {ours.name}, layer by layer on the first images.")
     return Group([first, depth.shown(found, ours, theirs)])
-
-
-def _targets(step: Step) -> dict[str, Target]:
-    """Return the stages of the run, as results and comparisons name them."""
-    return {"candidate": step.settings} | {f"option_{number}": target for number, target in enumerate(step.settings.options, 1)}
 
 
 def _flipped(step: Step, data: Data, comparison: Comparison) -> tuple[np.ndarray, str]:

@@ -98,11 +98,6 @@ def of(path: Path) -> Run:
     return _run(_of_folder(path, identify=False)) if path.is_dir() else unpack(path)
 
 
-def plain(text: str) -> str:
-    """Return a text of others without what neither a terminal nor an SVG can be trusted with: characters that don't print."""
-    return "".join(char for char in text if char.isprintable())
-
-
 def _of_folder(folder: Path, identify: bool) -> Content:
     every = run_folders.finished(folder)
     found = {type(record).__name__.lower(): record.model_dump(mode="json", by_alias=True) for record in every}

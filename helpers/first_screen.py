@@ -75,10 +75,9 @@ def _speed(sweep: Sweep) -> str:
 def _best(sweep: Sweep) -> tuple[str, str, str]:
     """Return the best figure of the candidate with its batch size, interval and conditions."""
     candidate = sweep.one("candidate")
-    rows = [row for row in candidate.rows if sweep.region in row.regions]
-    if not rows:
+    best = sweep.best(candidate)
+    if not best:
         return "best throughput", "none", next((row.error for row in candidate.rows if row.error), "nothing was measured")
-    best = max(rows, key=lambda row: row.regions[sweep.region].images_per_second)
     measured = best.regions[sweep.region]
     interval = formats.fps_interval(measured)
     conditions = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from helpers import dataset, files, pairs, pictures
+from helpers import dataset, files, formats, pairs, pictures
 from helpers.elements import RIGHT, WRONG, Gallery, Group, Sentence, Table
 from helpers.labels import NO_LABEL
 from helpers.pairs import Pair
@@ -111,11 +111,11 @@ def _text(pair: Pair, row: int, names: Sequence[str], class_names: Sequence[str]
 
 
 def _class(index: int, class_names: Sequence[str]) -> str:
-    name = pairs.plain(pairs.class_name(index, class_names))
+    name = formats.visible(pairs.class_name(index, class_names))
     return f"{index} {name if len(name) <= CLASS else f'{name[: CLASS - 1]}…'}".rstrip()
 
 
 def _end(name: str) -> str:
     """Return a name, of a long one its end, where the numbers are."""
-    shown = pairs.plain(name)
+    shown = formats.visible(name)
     return shown if len(shown) <= NAME else f"…{shown[1 - NAME :]}"

@@ -2,7 +2,7 @@
 
 import math
 
-from helpers.records import Interval, Measured, Region, Result, Row, Series
+from helpers.records import Interval, Measured, Region, Result, Row, Series, readable
 
 
 def times(ratio: float) -> str:
@@ -13,6 +13,11 @@ def times(ratio: float) -> str:
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number and what it counts: 1 image, 2,000 images, 3 copies."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def visible(text: str) -> str:
+    """Return a text of others on one line: control characters, direction marks and bytes that are no text are written as escapes."""
+    return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in readable(text))
 
 
 def points(number: float) -> str:

@@ -72,7 +72,7 @@ def _tables(reports: Path, runs: list[Summary], found: dict[tuple[str, ...], lis
     """Return the tables of the page for its files, each run by its path below `reports`."""
     rows = []
     for run in runs:
-        name = summaries.visible(run.run.relative_to(reports).as_posix())
+        name = formats.visible(run.run.relative_to(reports).as_posix())
         figures = (
             [run.created_utc, run.model, run.runs_on, *run.cells.values(), run.verdict] if not run.reason else ["–"] * 7 + ["not finished"]
         )
@@ -103,10 +103,10 @@ def _folders(reports: Path, runs: list[Summary]) -> list[dict]:
     found = defaultdict(list)
     for run in runs:
         path = run.run.relative_to(reports)
-        found[path.parent.as_posix()].append({"run": run, "name": summaries.visible(path.name), "page": f"{path.as_posix()}/{run.page}"})
+        found[path.parent.as_posix()].append({"run": run, "name": formats.visible(path.name), "page": f"{path.as_posix()}/{run.page}"})
     return [{"path": path, "parts": _parts(path), "rows": rows} for path, rows in sorted(found.items(), key=lambda pair: _parts(pair[0]))]
 
 
 def _parts(path: str) -> list[tuple[str, str]]:
     names = [name for name in path.split("/") if name != "."]
-    return [(summaries.visible(name), "/".join(names[: at + 1])) for at, name in enumerate(names)]
+    return [(formats.visible(name), "/".join(names[: at + 1])) for at, name in enumerate(names)]

@@ -125,5 +125,5 @@ def _row(run: Finished) -> list[object]:
 
 def best(run: Finished) -> tuple[Measured | None, int | None]:
     """Return the candidate's highest images per second and its batch size; (None, None) where nothing was measured."""
-    points = [(row.regions[run.sweep.region], row.batch) for row in run.line.rows if run.sweep.region in row.regions]
-    return max(points, key=lambda point: point[0].images_per_second, default=(None, None))
+    row = run.sweep.best(run.line)
+    return (row.regions[run.sweep.region], row.batch) if row else (None, None)

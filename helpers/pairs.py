@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers import csv_files, formats, scores
 from helpers.labels import NO_LABEL
-from helpers.records import Result, readable
+from helpers.records import Result
 from helpers.scores import Scores
 
 COLUMNS = ["a", "b", "image", "label", "class", "answer_a", "probability_a", "answer_b", "probability_b", "right"]
@@ -66,21 +66,16 @@ def write_csv(path: Path, pairs: Sequence[Pair], names: Sequence[str], class_nam
 
 
 def _rows(pair: Pair, names: Sequence[str], class_names: Sequence[str]) -> Iterator[list[object]]:
-    called = [plain(name) for name in pair.names]
+    called = [formats.visible(name) for name in pair.names]
     columns = pair.mine.image, pair.mine.label, *_answers(pair.mine), *_answers(pair.theirs), pair.right
     for image, label, *answers, right in zip(*(np.asarray(column).tolist() for column in columns), strict=True):
-        true = [label, plain(class_name(label, class_names))] if label != NO_LABEL else ["", ""]
-        yield [*called, plain(names[image]), *true, *answers, right]
+        true = [label, formats.visible(class_name(label, class_names))] if label != NO_LABEL else ["", ""]
+        yield [*called, formats.visible(names[image]), *true, *answers, right]
 
 
 def class_name(index: int, class_names: Sequence[str]) -> str:
     """Return the name of a class, empty where it has none."""
     return class_names[index] if index < len(class_names) else ""
-
-
-def plain(text: str) -> str:
-    """Return a text of others on one line and without what would not show: such characters are written as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in readable(text))
 
 
 def _answers(given: Scores) -> tuple[np.ndarray, list[str]]:

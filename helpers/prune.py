@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from helpers import ROOT, files, formats, run_folders, steps, summaries
+from helpers import ROOT, files, formats, run_folders, steps
 from helpers.errors import ParameterError
 
 REPORTS = ROOT / "reports"
@@ -67,7 +67,7 @@ def _chosen(options: argparse.Namespace) -> list[Path]:
         raise ParameterError(f"--older-than {days:g} is no age: say a number of days from 0 up.")
     for name in options.run:
         if not run_folders.is_run(steps.folder(name)):
-            raise ParameterError(f"{summaries.visible(name)} is not a run: name a folder below reports/ that holds records.")
+            raise ParameterError(f"{formats.visible(name)} is not a run: name a folder below reports/ that holds records.")
     runs = dict.fromkeys(steps.folder(name) for name in options.run) if options.run else run_folders.below(REPORTS)
     return [run for run in runs if days is None or _seconds_since(run.iterdir()) >= days * DAY]
 
@@ -79,15 +79,15 @@ def _seconds_since(paths: Iterable[Path]) -> float:
 
 def _prune(run: Path, dry_run: bool) -> int:
     """Remove what is known of a run's artefacts, or only say so, print the run's line and return the bytes."""
-    name, artefacts = summaries.visible(str(run.relative_to(REPORTS) if REPORTS in run.parents else run)), run / "artefacts"
+    name, artefacts = formats.visible(str(run.relative_to(REPORTS) if REPORTS in run.parents else run)), run / "artefacts"
     reason = _why_left_alone(run)
     if reason:
         print(f"{name}: left alone, {reason}")
         return 0
     entries = sorted(artefacts.iterdir()) if artefacts.is_dir() else []
     known = {entry: files.size_of(entry) for entry in entries if any(fnmatch(entry.name, pattern) for pattern in KNOWN)}
-    listed = ", ".join(f"{summaries.visible(entry.name)} {formats.size(size)}" for entry, size in known.items())
-    others = ", ".join(summaries.visible(entry.name) for entry in entries if entry not in known)
+    listed = ", ".join(f"{formats.visible(entry.name)} {formats.size(size)}" for entry, size in known.items())
+    others = ", ".join(formats.visible(entry.name) for entry in entries if entry not in known)
     if known or others:
         print(f"{name}: {listed or 'nothing'}{f'; made by no notebook and kept: {others}' if others else ''}")
     if not dry_run:

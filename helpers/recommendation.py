@@ -30,8 +30,8 @@ def in_words(model: Model, accuracy: Accuracy, sweep: Sweep) -> Sentence | None:
 
 def _best(series: Series, sweep: Sweep) -> tuple[Measured, int] | None:
     """Return a line's best figure and its batch size."""
-    figures = [(row.regions[sweep.region], row.batch) for row in series.rows if sweep.region in row.regions]
-    return max(figures, key=lambda figure: figure[0].images_per_second, default=None)
+    row = sweep.best(series)
+    return (row.regions[sweep.region], row.batch) if row else None
 
 
 def _figure(series: Series, sweep: Sweep) -> str:

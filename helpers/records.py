@@ -451,6 +451,11 @@ class Sweep(Record):
         """Return the series of a role, None when there is none."""
         return next((series for series in self.series if series.role == role), None)
 
+    def best(self, series: Series) -> Row | None:
+        """Return the row of a series with the most images per second in the headline's region, None where it has no figure there."""
+        rows = [row for row in series.rows if self.region in row.regions]
+        return max(rows, key=lambda row: row.regions[self.region].images_per_second, default=None)
+
 
 class Report(Record):
     STEP = "5_report"

@@ -37,14 +37,7 @@ def read(run: Path) -> Summary:
     try:
         return _finished(run, page)
     except (UserError, OSError, ValueError, ArithmeticError) as error:  # a foreign record's number may be too large to be written
-        return Summary(run, page, reason=visible(first_line(error)))
-
-
-def visible(text: str) -> str:
-    """Return a text on one line whose control characters, direction marks and bytes that are no text are seen as \\u202e."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in " ".join(text.split())
-    )
+        return Summary(run, page, reason=formats.visible(first_line(error)))
 
 
 def _finished(run: Path, page: str) -> Summary:
@@ -53,15 +46,16 @@ def _finished(run: Path, page: str) -> Summary:
     if not candidate or not result:
         raise UserError(f"the records of run {run.name} name no candidate: run {Accuracy.STEP} again.")
     points = {row.batch: row.regions[sweep.region] for row in candidate.rows if sweep.region in row.regions}
-    best = max(points, key=lambda batch: points[batch].images_per_second, default=None)
+    fastest = sweep.best(candidate)
+    best = fastest.batch if fastest else None
     simulated = "Simulated: " if candidate.kind == "simulated" or result.simulated else ""  # before the name, which may be cut
     return Summary(
         run,
         page,
-        created_utc=visible(report.created_utc),
-        model=visible(model.name),
-        runs_on=visible(f"{simulated}{candidate.name} on {candidate.device}"),
-        precision=visible(candidate.precision),
+        created_utc=formats.visible(report.created_utc),
+        model=formats.visible(model.name),
+        runs_on=formats.visible(f"{simulated}{candidate.name} on {candidate.device}"),
+        precision=formats.visible(candidate.precision),
         region=sweep.region,
         fps=points[best].images_per_second if points else None,
         ratio=sweep.geomean_ratio,

@@ -92,7 +92,7 @@ def test_the_chart_names_both_with_their_devices_and_claims_only_what_is_clear(c
 
 def test_a_name_that_is_no_mathematics_and_does_not_print_is_drawn(compared):
     a, b, found, _ = compared({1: 100.0}, {1: 150.0}, line={"name": "$\\frac{$ \x00\x1b<b>"})
-    assert "B, $\\frac{$ &lt;b&gt;" in compare_speed.chart(a, b, found).svg
+    assert r"B, $\frac{$ \x00\x1b&lt;b&gt;" in compare_speed.chart(a, b, found).svg
 
 
 def test_noise_recordings_and_another_region_are_told_before_the_figures(compared):

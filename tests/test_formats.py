@@ -1,5 +1,6 @@
 import pytest
 
+from helpers import formats
 from helpers.formats import counted
 
 
@@ -9,3 +10,11 @@ from helpers.formats import counted
 )
 def test_a_noun_follows_its_number(arguments, expected):
     assert counted(*arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [("a\u202eb", r"a\u202eb"), ("\udcff\x00", r"\xff\x00"), ("two\n lines", r"two\n lines"), ("模型 é", "模型 é"), ("", "")],
+)
+def test_what_can_not_be_seen_is_shown_by_its_number(text, seen):
+    assert formats.visible(text) == seen

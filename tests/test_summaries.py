@@ -38,11 +38,3 @@ def test_the_last_page_that_was_written_is_the_one_to_look_at(tmp_path):
     assert summaries.read(run).page == "1_prepare_data.html"
     (run / "3_accuracy.html").write_text("")
     assert summaries.read(run).page == "3_accuracy.html"
-
-
-@pytest.mark.parametrize(
-    ("text", "seen"),
-    [("a\u202eb", r"a\u202eb"), ("\udcff\x00", r"\udcff\x00"), ("two\n lines", "two lines"), ("模型 é", "模型 é"), ("", "")],
-)
-def test_what_can_not_be_seen_is_shown_by_its_number(text, seen):
-    assert summaries.visible(text) == seen
