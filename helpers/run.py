@@ -173,6 +173,7 @@ def _papermill(name: str, settings: params.Run, executed: Path) -> tuple[int, st
     """Execute one notebook and return (exit code, why it failed); the notebook is kept as far as it came."""
     code, failure = 0, ""
     terminal = sys.stderr if sys.stderr.isatty() else None
+    logging.getLogger("tornado.general").setLevel(logging.CRITICAL)  # ZeroMQ on a kernel that has just ended; what matters is raised
     with files.whole(executed) as temporary:
         try:
             papermill.execute_notebook(
