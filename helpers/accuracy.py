@@ -7,14 +7,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from helpers import backends, dataset, files, imported, label_sets, metrics, paired, scores, streaming
-from helpers.backends import Backend
-from helpers.errors import UserError
+from helpers.evaluation import described, evaluate, why_not
 from helpers.label_sets import OtherLabels
 from helpers.params import Target
-from helpers.progress import announce
 from helpers.records import Comparison, Data, Model, Result
 from helpers.scores import Scores
 from helpers.steps import Step
@@ -22,22 +19,6 @@ from helpers.streaming import Stream
 from helpers.tensors import Tensors
 
 GUIDE = "acc_result.json"
-
-
-def evaluate(backend: Backend, images: Tensors | Stream, labels: np.ndarray, batch_size: int, keep_logits: bool = False) -> Scores:
-    """Return the answers for every image; `labels` int32 are those of the places that the images come with."""
-    started, parts = time.perf_counter(), []
-    with tqdm(total=len(images), desc=f"accuracy on {backend.name}", unit="image") as progress:
-        for place, batch in images.batches(batch_size):
-            full = batch if len(batch) == batch_size else np.resize(batch, (batch_size, *batch.shape[1:]))  # only this size was compared
-            answers = backend(full)[: len(batch)]
-            if not np.isfinite(answers).all():
-                raise UserError(f"{backend.identity} gives values that are not finite: run 2_convert again, and see the device's health.")
-            if not parts:
-                announce(f"accuracy on {len(images)} images", (time.perf_counter() - started) * len(images) / len(batch))
-            parts.append(Scores.of(place, labels[place], answers, keep_logits))
-            progress.update(len(batch))
-    return Scores.joined(parts)
 
 
 def results(step: Step, data: Data, model: Model) -> list[Result]:
@@ -78,10 +59,10 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
     streams = data.streamed and target.backend != "replay"
     with contextlib.ExitStack() as loaded:
         backend = loaded.enter_context(backends.load(folder, model, streaming.alone(target) if streams else target))
-        reason = _why_not(backend, data, model, batch_size)
+        reason = why_not(backend, data, model, batch_size)
         if reason:
             unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-            return Result(stage=stage, **_described(backend), **unknown, evaluated=False, reason=reason, seconds=0.0)
+            return Result(stage=stage, **described(backend), **unknown, evaluated=False, reason=reason, seconds=0.0)
         told, labels = {}, dataset.load(folder / data.manifest).labels
         if backend.recorded:
             image, answers = backend.recorded.answers[backend.recorded.batch]
@@ -97,7 +78,7 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
             told = images.told()
     return Result(
         stage=stage,
-        **_described(backend),
+        **described(backend),
         **told,
         **_scored(step, data, stage, backend, found),
         evaluated=True,
@@ -105,17 +86,6 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
         seconds=time.perf_counter() - started,
         images=len(found),
     )
-
-
-def _described(backend: Backend) -> dict:
-    """Return what a result says of who answered."""
-    return {
-        "backend": backend.describe(),
-        "device": backend.device,
-        "precision": backend.precision,
-        "simulated": backend.simulated,
-        "remarks": backend.recorded.remarks if backend.recorded else [],
-    }
 
 
 def _scored(step: Step, data: Data, stage: str, backend: Backend, found: Scores) -> dict:
@@ -133,19 +103,6 @@ def _scored(step: Step, data: Data, stage: str, backend: Backend, found: Scores)
         "scores_file": kept.relative_to(step.folder).as_posix(),
         "scores_sha256": files.sha256(kept),
     }
-
-
-def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str | None:
-    """Return why there is no accuracy to be had, None when there is."""
-    refusal = backend.refusal(model, [batch_size])
-    reasons = {
-        f"refused, {refusal}": refusal,
-        "random weights": model.random_weights,
-        "the images have no labels": not data.labels_source,
-        "this device computes nothing": not backend.computes,
-        "no answers to images were recorded": backend.recorded and not backend.recorded.answers,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int, simulated: bool = False) -> None:
