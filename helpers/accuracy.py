@@ -5,10 +5,11 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from helpers import backends, dataset, files, imported, label_sets, metrics, paired, scores, streaming
+from helpers import backends, dataset, files, imported, label_sets, metrics, paired, scores, shards, streaming
 from helpers.evaluation import described, evaluate, why_not
 from helpers.label_sets import OtherLabels
 from helpers.params import Target
@@ -55,14 +56,18 @@ def comparisons(step: Step, found: list[Result]) -> list[Comparison]:
 
 
 def _result(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
+    """Return what one configuration answers, here or by workers."""
+    return (_by_workers if step.settings.workers.engine == "ray" else _here)(step, data, model, stage, target)
+
+
+def _here(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
     folder, started, batch_size = step.folder, time.perf_counter(), step.settings.batch_size
     streams = data.streamed and target.backend != "replay"
     with contextlib.ExitStack() as loaded:
         backend = loaded.enter_context(backends.load(folder, model, streaming.alone(target) if streams else target))
         reason = why_not(backend, data, model, batch_size)
         if reason:
-            unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-            return Result(stage=stage, **described(backend), **unknown, evaluated=False, reason=reason, seconds=0.0)
+            return _unknown(stage, described(backend), reason)
         told, labels = {}, dataset.load(folder / data.manifest).labels
         if backend.recorded:
             image, answers = backend.recorded.answers[backend.recorded.batch]
@@ -76,33 +81,53 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
                 backend = loaded.enter_context(backends.load(folder, model, shared))
             found = evaluate(backend, images, labels, batch_size, step.settings.keep_logits)
             told = images.told()
+    rounded = bool(backend.recorded and backend.recorded.rounded)
+    return _known(step, data, stage, found, started, rounded, **described(backend), **told)
+
+
+def _by_workers(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
+    started = time.perf_counter()
+    shared = shards.evaluate(step, data, model, stage, target)
+    if shared.reason:
+        return _unknown(stage, shared.described, shared.reason)
+    found, units = shared.kept.joined()
+    devices = " and ".join(dict.fromkeys(unit.device for unit in units))
+    told = {**shared.described, "device": devices, "remarks": shared.remarks, "units": units}
+    result = _known(step, data, stage, found, started, rounded=False, **told)
+    shared.kept.remove()
+    return result
+
+
+def _unknown(stage: str, told: dict, reason: str) -> Result:
+    """Return a result without figures."""
+    nothing = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
+    return Result(stage=stage, **told, **nothing, evaluated=False, reason=reason, seconds=0.0)
+
+
+def _known(step: Step, data: Data, stage: str, found: Scores, started: float, rounded: bool, **told: Any) -> Result:
+    """Write each image's answers, for the candidate the guide's file as well, and return the result.
+
+    Where answers were `rounded`, a low place that is nought is arbitrary, and there is no top-5.
+    """
+    kept = step.artefacts / f"scores_{stage}.npz"
+    found.save(kept)
+    right = metrics.hits(found.top5, found.label)
+    if stage == "candidate":
+        write_guide_result(step.folder / GUIDE, right, len(found), data.classes, told["simulated"])
+    rounded = rounded and not found.probability[:, -1].all()
     return Result(
         stage=stage,
-        **described(backend),
         **told,
-        **_scored(step, data, stage, backend, found),
+        top1_pct=100 * right[0] / len(found),
+        top1_interval_pct=metrics.interval_pct(int(right[0]), len(found)),
+        top5_pct=100 * right[-1] / len(found) if len(right) == scores.TOP and not rounded else None,
+        scores_file=kept.relative_to(step.folder).as_posix(),
+        scores_sha256=files.sha256(kept),
         evaluated=True,
         reason="",
         seconds=time.perf_counter() - started,
         images=len(found),
     )
-
-
-def _scored(step: Step, data: Data, stage: str, backend: Backend, found: Scores) -> dict:
-    """Write each image's answers, for the candidate the guide's file as well, and return what a result says of them all."""
-    kept = step.artefacts / f"scores_{stage}.npz"
-    found.save(kept)
-    right = metrics.hits(found.top5, found.label)
-    if stage == "candidate":
-        write_guide_result(step.folder / GUIDE, right, len(found), data.classes, backend.simulated)
-    rounded = backend.recorded and backend.recorded.rounded and not found.probability[:, -1].all()
-    return {
-        "top1_pct": 100 * right[0] / len(found),
-        "top1_interval_pct": metrics.interval_pct(int(right[0]), len(found)),
-        "top5_pct": 100 * right[-1] / len(found) if len(right) == scores.TOP and not rounded else None,
-        "scores_file": kept.relative_to(step.folder).as_posix(),
-        "scores_sha256": files.sha256(kept),
-    }
 
 
 def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int, simulated: bool = False) -> None:

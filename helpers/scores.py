@@ -11,6 +11,7 @@ from helpers.errors import UserError
 from helpers.records import Result
 
 TOP = 5
+NO_IMAGES = "there are no images to evaluate: run 1_prepare_data with some."
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Scores:
     def joined(cls, parts: Sequence["Scores"]) -> "Scores":
         """Return the scores of several batches as one; of none at all is a UserError."""
         if not parts:
-            raise UserError("there are no images to evaluate: run 1_prepare_data with some.")
+            raise UserError(NO_IMAGES)
         columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
         return cls(**{name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()})
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers import files, scores
+from helpers.errors import UserError
 from helpers.records import UnitDone
 from helpers.scores import Scores
 
@@ -26,7 +27,12 @@ class Unit(NamedTuple):
 
 
 def cut(images: int, unit_images: int, batch_size: int) -> list[Unit]:
-    """Return the units that all images make up, each of whole batches, so that every batch is one of the serial run's too."""
+    """Return the units that all images make up, each of whole batches, so that every batch is one of the serial run's too.
+
+    No images are a UserError, as they are to the serial run.
+    """
+    if not images:
+        raise UserError(scores.NO_IMAGES)
     size = -(-unit_images // batch_size) * batch_size
     return [Unit(first, min(size, images - first)) for first in range(0, images, size)]
 

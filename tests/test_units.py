@@ -25,7 +25,6 @@ def test_a_unit_is_whole_batches_and_the_last_has_what_is_left():
     assert cut(10, 3, 2) == [(0, 4), (4, 4), (8, 2)]
     assert cut(8, 4, 4) == [(0, 4), (4, 4)]
     assert cut(5, 1, 64) == [(0, 5)]
-    assert cut(0, 4, 4) == []
 
 
 @pytest.mark.parametrize("images", [1, 7, 64, 1000])
@@ -42,11 +41,10 @@ def test_units_kept_in_any_order_merge_to_the_bytes_of_the_serial_run(tmp_path, 
     assert (tmp_path / "merged.npz").read_bytes() == (tmp_path / "serial.npz").read_bytes()
 
 
-def test_without_images_both_say_so(tmp_path):
-    with pytest.raises(UserError, match="there are no images to evaluate: run 1_prepare_data with some."):
-        Scores.joined([])
-    with pytest.raises(UserError, match="there are no images to evaluate: run 1_prepare_data with some."):
-        Kept(tmp_path / "units", "key", []).joined()
+def test_without_images_units_and_scores_say_the_same():
+    for nothing in (lambda: Scores.joined([]), lambda: cut(0, 4, 4)):
+        with pytest.raises(UserError, match="there are no images to evaluate: run 1_prepare_data with some."):
+            nothing()
 
 
 def test_the_next_run_has_what_was_done_and_who_did_it(tmp_path):
