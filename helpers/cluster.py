@@ -10,7 +10,11 @@ from helpers.errors import ParameterError, UserError, first_line
 from helpers.params import Workers
 
 ANSWER_SECONDS = 20  # then an address is taken for dead; Ray itself would try for minutes and then end the process
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # its default by now; where it is not said, Ray warns
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # found in every line: else the log of a host that died is printed, whatever `log_to_driver` says
+}
 SILENT = {"log_to_driver": False, "logging_level": "CRITICAL"}
 JOIN = f"import sys, ray; ray.init(sys.argv[1], **{SILENT})"
 

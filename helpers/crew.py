@@ -13,6 +13,7 @@ from helpers.evaluator import Loaded
 from helpers.params import Workers
 
 POLL_SECONDS = 0.5  # how often it is looked whether one hangs
+LOAD_SECONDS = 600  # that a process may take to start and to load its model: a compiler may be part of that
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,11 @@ class Worker:
     def __str__(self) -> str:
         return f"worker {self.number}" + (f" on {self.loaded.host} ({self.loaded.place})" if self.loaded else "")
 
+    @property
+    def patience(self) -> float:
+        """Return how many seconds what it is at may take."""
+        return self.timeout_seconds if self.loaded else LOAD_SECONDS
+
     def ask(self, doing: Any, method: str, *arguments: Any) -> None:
         """Begin something; `answered` tells when it is done."""
         self.doing, self.since = doing, time.monotonic()
@@ -83,8 +89,8 @@ def answered(workers: Sequence[Worker]) -> list[tuple[Worker, Any, Answer]]:
     tasks = {worker.task: worker for worker in workers if worker.task}
     ready, _ = ray.wait(list(tasks), num_returns=1, timeout=POLL_SECONDS)
     found = [(tasks[task], _got(task)) for task in ready]
-    late = [worker for task, worker in tasks.items() if task not in ready and time.monotonic() - worker.since > worker.timeout_seconds]
-    found += [(worker, Answer(error=f"gave no answer in {worker.timeout_seconds:g} s", lost="hung")) for worker in late]
+    late = [worker for task, worker in tasks.items() if task not in ready and time.monotonic() - worker.since > worker.patience]
+    found += [(worker, Answer(error=f"gave no answer in {worker.patience:g} s", lost="hung")) for worker in late]
     told = [(worker, worker.doing, answer) for worker, answer in found]
     for worker, _, answer in told:
         worker.doing = worker.task = None

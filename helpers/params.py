@@ -145,7 +145,7 @@ class Workers(Settings):
     cpus_per_worker: Annotated[int, Field(gt=0)] = 1  # the threads of each too, where threads is 0
     unit_images: Annotated[int, Field(gt=0)] = 256  # in one piece of work, rounded up to whole batches
     max_retries: Annotated[int, Field(ge=0)] = 3  # of one piece of work
-    unit_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0  # for loading the model too
+    unit_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0  # then a worker counts as hung
 
     @model_validator(mode="after")
     def _is_installed(self) -> Self:

@@ -34,18 +34,22 @@ class Work:
         self.remarks: list[str] = []
 
     def start(self) -> Loaded:
-        """Hire, wait until each has loaded its model, put aside who answers otherwise; return what one of the others says of itself."""
-        for _ in range(min(self._limits.count, max(1, len(self._tries)))):
+        """Hire, wait until each has loaded its model, put aside who answers otherwise; return what one of the others says of itself.
+
+        Who was hired in another's place meanwhile is not waited for: there may be no device left for it.
+        """
+        wanted = min(self._limits.count, max(1, len(self._tries)))
+        for _ in range(wanted):
             self._add()
-        while any(worker.doing == LOAD for worker in self._crew):
+        while any(worker.doing == LOAD and worker.number <= wanted for worker in self._crew) or not self._loaded():
             self._listen()
-        first = self._crew[0].loaded
+        first = self._loaded()[0].loaded
         if first.reason:
             return first
-        answers = {str(worker): worker.loaded.probe for worker in self._crew}
+        answers = {str(worker): worker.loaded.probe for worker in self._loaded()}
         believed = probes.believed(answers, first.described["precision"] == "fp32", self._original)
-        self._agreed = next(worker.loaded for worker in self._crew if worker.loaded.probe is believed)
-        for worker in list(self._crew):
+        self._agreed = next(worker.loaded for worker in self._loaded() if worker.loaded.probe is believed)
+        for worker in self._loaded():
             self._judge(worker, worker.loaded.probe)
         return self._agreed
 
@@ -69,9 +73,12 @@ class Work:
         self._crew.append(worker)
         worker.ask(LOAD, "load")
 
+    def _loaded(self) -> list[Worker]:
+        return [worker for worker in self._crew if worker.loaded]
+
     def _hand_out(self) -> None:
         """Give each idle worker a unit, or the first images once more when there is no unit left."""
-        loaded = {worker.number for worker in self._crew if worker.loaded}
+        loaded = {worker.number for worker in self._loaded()}
         for worker in self._crew:
             if worker.doing is not None:
                 continue

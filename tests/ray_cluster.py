@@ -1,6 +1,7 @@
 """A Ray cluster of three nodes on this machine, runs to evaluate on it, and workers that misbehave as they are told."""
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -152,8 +153,13 @@ class Misbehaving(Evaluator):
         return False
 
 
+@functools.cache
+def _linear_digits():
+    return models.linear_digits()
+
+
 def _write_model(path: Path) -> Stage:
-    weights, bias = models.linear_digits()
+    weights, bias = _linear_digits()
     constants = {"weights": weights, "bias": bias, "flat": np.array([-1, 192])}
     nodes = [
         helper.make_node("Reshape", ["input", "flat"], ["rows"]),
