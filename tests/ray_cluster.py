@@ -201,8 +201,8 @@ def _save(folder: Path, record) -> None:
     (folder / record.file_name()).write_text(record.model_dump_json(by_alias=True))
 
 
-if __name__ == "__main__":  # what is interrupted: workers on a Ray of their own
+if __name__ == "__main__":  # a driver of its own: run folder, then the address of Ray, empty for one of its own as well
     from tests import ray_cluster  # by its own name, so that the workers can import it too
 
     shards.Evaluator = ray_cluster.Misbehaving
-    evaluate(Path(sys.argv[1]), count=2)
+    evaluate(Path(sys.argv[1]), count=2, address=sys.argv[2])

@@ -261,20 +261,35 @@ def test_more_workers_than_devices_are_refused(run, nodes):
 # a Ray of one's own, and none
 
 
+def driver(folder, address=""):
+    """A process that evaluates a run, whose own processes and theirs are marked."""
+    command = [sys.executable, "-m", "tests.ray_cluster", str(folder), address]
+    marked = {**os.environ, "SHARDS_TEST": str(folder)}
+    return subprocess.Popen(command, cwd=ROOT, env=marked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def test_an_interrupt_leaves_no_process_and_keeps_what_is_done(run, nodes):
     folder, serial = run
     misbehave(folder, slow_seconds=0.3)
-    marked = {**os.environ, "SHARDS_TEST": str(folder)}
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "tests.ray_cluster", str(folder)], cwd=ROOT, env=marked, stderr=subprocess.PIPE, text=True
-    )
-    until(lambda: ray_cluster.kept(folder) or driver.poll() is not None)
-    driver.send_signal(signal.SIGINT)
-    said = driver.communicate(timeout=60)[1]
+    own = driver(folder)
+    until(lambda: ray_cluster.kept(folder) or own.poll() is not None)
+    own.send_signal(signal.SIGINT)
+    said = own.communicate(timeout=60)[0]
     assert "KeyboardInterrupt" in said.splitlines()[-1]
     until(lambda: not marked_processes(str(folder)))
     assert ray_cluster.kept(folder)
     misbehave(folder)
+    assert evaluate(folder)[1] == serial
+
+
+def test_a_ray_that_runs_is_joined_by_its_address_and_stays(run, nodes):
+    folder, serial = run
+    other = driver(folder, nodes.address)
+    said = other.communicate(timeout=120)[0]
+    assert other.returncode == 0, said
+    assert [line for line in said.replace("\r", "\n").splitlines() if "image/s" not in line] == []  # not a word of Ray's
+    assert (folder / "artefacts" / "scores_candidate.npz").read_bytes() == serial
+    assert len(nodes.list_all_nodes()) == 3
     assert evaluate(folder)[1] == serial
 
 
