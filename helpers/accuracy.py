@@ -89,6 +89,7 @@ def _by_workers(step: Step, data: Data, model: Model, stage: str, target: Target
     started = time.perf_counter()
     shared = shards.evaluate(step, data, model, stage, target)
     if shared.reason:
+        shared.kept.remove()
         return _unknown(stage, shared.described, shared.reason)
     found, units = shared.kept.joined()
     devices = " and ".join(dict.fromkeys(unit.device for unit in units))

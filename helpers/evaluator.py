@@ -24,10 +24,14 @@ class Loaded:
 
     host: str
     place: str  # the process on its host, and the card and chip where they can be told
-    identity: str
     described: dict
     reason: str | None  # why it must not be asked
     probe: np.ndarray | None  # its answers to the first images
+
+    @property
+    def runs(self) -> str:
+        """Return runtime, version, provider and precision, which a result has one of."""
+        return self.described["backend"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,6 @@ class Evaluator:
         return Loaded(
             host=platform.node(),
             place=_place(job.resource),
-            identity=self._backend.identity,
             described=evaluation.described(self._backend),
             reason=reason,
             probe=None if reason else self.probe(),

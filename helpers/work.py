@@ -4,6 +4,7 @@ A worker that answers the first images otherwise than the others, when it begins
 last answered right is done again.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -43,12 +44,14 @@ class Work:
             self._add()
         while any(worker.doing == LOAD and worker.number <= wanted for worker in self._crew) or not self._loaded():
             self._listen()
-        first = self._loaded()[0].loaded
+        [(most, _)] = Counter(worker.loaded.runs for worker in self._loaded()).most_common(1)
+        alike = {str(worker): worker.loaded for worker in self._loaded() if worker.loaded.runs == most}
+        first = next(iter(alike.values()))
         if first.reason:
             return first
-        answers = {str(worker): worker.loaded.probe for worker in self._loaded()}
+        answers = {name: loaded.probe for name, loaded in alike.items()}
         believed = probes.believed(answers, first.described["precision"] == "fp32", self._original)
-        self._agreed = next(worker.loaded for worker in self._loaded() if worker.loaded.probe is believed)
+        self._agreed = next(loaded for loaded in alike.values() if loaded.probe is believed)
         for worker in self._loaded():
             self._judge(worker, worker.loaded.probe)
         return self._agreed
@@ -110,8 +113,8 @@ class Work:
     def _judge(self, worker: Worker, probe: np.ndarray) -> None:
         """Put a worker aside when it is not what the others are, and have done again what it did since it last was."""
         agreed, said = self._agreed, worker.loaded
-        if said.identity != agreed.identity:
-            self._put_aside(worker, f"runs {said.identity} where the others run {agreed.identity}")
+        if said.runs != agreed.runs:
+            self._put_aside(worker, f"runs {said.runs} where others run {agreed.runs}")
         elif not probes.agree(agreed.probe, probe, None if agreed.described["precision"] == "fp32" else parity.COSINE_MIN):
             self._put_aside(worker, "answers the first images otherwise than it should")
         worker.unproven.clear()

@@ -112,7 +112,7 @@ def actors():
     return found
 
 
-def test_with_a_worker_killed_at_any_point_of_twenty_runs_the_scores_are_the_same(run, nodes):
+def test_with_a_worker_killed_at_any_point_of_seventeen_runs_the_scores_are_the_same(run, nodes):
     folder, serial = run
     misbehave(folder, slow_seconds=0.03)
     killed = 0
@@ -122,9 +122,9 @@ def test_with_a_worker_killed_at_any_point_of_twenty_runs_the_scores_are_the_sam
         assert merged == serial
         assert not killer.killed or len(result.remarks) <= 1
         killed += killer.killed
-        if killed == 20:
+        if killed == 17:
             break
-    assert killed == 20
+    assert killed == 17  # and three hosts below
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.5, 2.5])
@@ -287,15 +287,15 @@ def test_a_ray_that_runs_is_joined_by_its_address_and_stays(run, nodes):
     other = driver(folder, nodes.address)
     said = other.communicate(timeout=120)[0]
     assert other.returncode == 0, said
-    assert [line for line in said.replace("\r", "\n").splitlines() if "image/s" not in line] == []  # not a word of Ray's
+    assert [line for line in said.replace("\r", "\n").splitlines() if line and "image/s" not in line] == []  # not a word of Ray's
     assert (folder / "artefacts" / "scores_candidate.npz").read_bytes() == serial
     assert len(nodes.list_all_nodes()) == 3
     assert evaluate(folder)[1] == serial
 
 
 def test_an_address_where_nobody_answers_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 5)
-    with pytest.raises(UserError, match="no Ray answers at 127.0.0.1:9 within 5 s: check address and firewall"):
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 2)
+    with pytest.raises(UserError, match="no Ray answers at 127.0.0.1:9 within 2 s: check address and firewall"):
         cluster.check_answers("127.0.0.1:9")
 
 
