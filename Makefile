@@ -44,5 +44,5 @@ $(VENV)/.ready: requirements.lock pyproject.toml build-constraints.txt
 		echo "Python 3.11 or 3.12 is needed and $(PYTHON) is `$(PYTHON) --version 2>&1`: install one of them and say make PYTHON=python3.11."; exit 2; }
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
-	$(PIP_ENV) $(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.lock -e '.[convert,openvino,int8,referee,dev]'
+	$(PIP_ENV) $(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.lock -e '.[convert,openvino,int8,referee,ray,dev]'
 	touch $@

@@ -5,16 +5,14 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from helpers import backends, dataset, files, imported, label_sets, metrics, paired, scores, streaming
-from helpers.backends import Backend
-from helpers.errors import UserError
+from helpers import backends, dataset, files, imported, label_sets, metrics, paired, scores, shards, streaming
+from helpers.evaluation import described, evaluate, why_not
 from helpers.label_sets import OtherLabels
 from helpers.params import Accuracy, Target
-from helpers.progress import announce
 from helpers.records import Comparison, Data, Model, Result
 from helpers.scores import Scores
 from helpers.steps import Step
@@ -22,22 +20,6 @@ from helpers.streaming import Stream
 from helpers.tensors import Tensors
 
 GUIDE = "acc_result.json"
-
-
-def evaluate(backend: Backend, images: Tensors | Stream, labels: np.ndarray, batch_size: int, keep_logits: bool = False) -> Scores:
-    """Return the answers for every image; `labels` int32 are those of the places that the images come with."""
-    started, parts = time.perf_counter(), []
-    with tqdm(total=len(images), desc=f"accuracy on {backend.name}", unit="image") as progress:
-        for place, batch in images.batches(batch_size):
-            full = batch if len(batch) == batch_size else np.resize(batch, (batch_size, *batch.shape[1:]))  # only this size was compared
-            answers = backend(full)[: len(batch)]
-            if not np.isfinite(answers).all():
-                raise UserError(f"{backend.identity} gives values that are not finite: run 2_convert again, and see the device's health.")
-            if not parts:
-                announce(f"accuracy on {len(images)} images", (time.perf_counter() - started) * len(images) / len(batch))
-            parts.append(Scores.of(place, labels[place], answers, keep_logits))
-            progress.update(len(batch))
-    return Scores.joined(parts)
 
 
 def results(step: Step, data: Data, model: Model) -> list[Result]:
@@ -78,14 +60,18 @@ def comparisons(step: Step, found: list[Result]) -> list[Comparison]:
 
 
 def _result(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
+    """Return what one configuration answers, here or by workers."""
+    return (_by_workers if step.settings.workers.engine == "ray" else _here)(step, data, model, stage, target)
+
+
+def _here(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
     folder, started, batch_size = step.folder, time.perf_counter(), step.settings.batch_size
     streams = data.streamed and target.backend != "replay"
     with contextlib.ExitStack() as loaded:
         backend = loaded.enter_context(backends.load(folder, model, streaming.alone(target) if streams else target))
-        reason = _why_not(backend, data, model, batch_size)
+        reason = why_not(backend, data, model, batch_size)
         if reason:
-            unknown = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
-            return Result(stage=stage, **_described(backend), **unknown, evaluated=False, reason=reason, seconds=0.0)
+            return _unknown(stage, described(backend), reason)
         told, labels = {}, dataset.load(folder / data.manifest).labels
         if backend.recorded:
             image, answers = backend.recorded.answers[backend.recorded.batch]
@@ -99,57 +85,54 @@ def _result(step: Step, data: Data, model: Model, stage: str, target: Target) ->
                 backend = loaded.enter_context(backends.load(folder, model, shared))
             found = evaluate(backend, images, labels, batch_size, step.settings.keep_logits)
             told = images.told()
+    rounded = bool(backend.recorded and backend.recorded.rounded)
+    return _known(step, data, stage, found, started, rounded, **described(backend), **told)
+
+
+def _by_workers(step: Step, data: Data, model: Model, stage: str, target: Target) -> Result:
+    started = time.perf_counter()
+    shared = shards.evaluate(step, data, model, stage, target)
+    if shared.reason:
+        shared.kept.remove()
+        return _unknown(stage, shared.described, shared.reason)
+    found, units = shared.kept.joined()
+    devices = " and ".join(dict.fromkeys(unit.device for unit in units))
+    told = {**shared.described, "device": devices, "remarks": shared.remarks, "units": units}
+    result = _known(step, data, stage, found, started, rounded=False, **told)
+    shared.kept.remove()
+    return result
+
+
+def _unknown(stage: str, told: dict, reason: str) -> Result:
+    """Return a result without figures."""
+    nothing = dict.fromkeys(("top1_pct", "top1_interval_pct", "top5_pct", "scores_file", "scores_sha256"))
+    return Result(stage=stage, **told, **nothing, evaluated=False, reason=reason, seconds=0.0)
+
+
+def _known(step: Step, data: Data, stage: str, found: Scores, started: float, rounded: bool, **told: Any) -> Result:
+    """Write each image's answers, for the candidate the guide's file as well, and return the result.
+
+    Where answers were `rounded`, a low place that is nought is arbitrary, and there is no top-5.
+    """
+    kept = step.artefacts / f"scores_{stage}.npz"
+    found.save(kept)
+    right = metrics.hits(found.top5, found.label)
+    if stage == "candidate":
+        write_guide_result(step.folder / GUIDE, right, len(found), data.classes, told["simulated"])
+    rounded = rounded and not found.probability[:, -1].all()
     return Result(
         stage=stage,
-        **_described(backend),
         **told,
-        **_scored(step, data, stage, backend, found),
+        top1_pct=100 * right[0] / len(found),
+        top1_interval_pct=metrics.interval_pct(int(right[0]), len(found)),
+        top5_pct=100 * right[-1] / len(found) if len(right) == scores.TOP and not rounded else None,
+        scores_file=kept.relative_to(step.folder).as_posix(),
+        scores_sha256=files.sha256(kept),
         evaluated=True,
         reason="",
         seconds=time.perf_counter() - started,
         images=len(found),
     )
-
-
-def _described(backend: Backend) -> dict:
-    """Return what a result says of who answered."""
-    return {
-        "backend": backend.describe(),
-        "device": backend.device,
-        "precision": backend.precision,
-        "simulated": backend.simulated,
-        "remarks": backend.recorded.remarks if backend.recorded else [],
-    }
-
-
-def _scored(step: Step, data: Data, stage: str, backend: Backend, found: Scores) -> dict:
-    """Write each image's answers, for the candidate the guide's file as well, and return what a result says of them all."""
-    kept = step.artefacts / f"scores_{stage}.npz"
-    found.save(kept)
-    right = metrics.hits(found.top5, found.label)
-    if stage == "candidate":
-        write_guide_result(step.folder / GUIDE, right, len(found), data.classes, backend.simulated)
-    rounded = backend.recorded and backend.recorded.rounded and not found.probability[:, -1].all()
-    return {
-        "top1_pct": 100 * right[0] / len(found),
-        "top1_interval_pct": metrics.interval_pct(int(right[0]), len(found)),
-        "top5_pct": 100 * right[-1] / len(found) if len(right) == scores.TOP and not rounded else None,
-        "scores_file": kept.relative_to(step.folder).as_posix(),
-        "scores_sha256": files.sha256(kept),
-    }
-
-
-def _why_not(backend: Backend, data: Data, model: Model, batch_size: int) -> str | None:
-    """Return why there is no accuracy to be had, None when there is."""
-    refusal = backend.refusal(model, [batch_size])
-    reasons = {
-        f"refused, {refusal}": refusal,
-        "random weights": model.random_weights,
-        "the images have no labels": not data.labels_source,
-        "this device computes nothing": not backend.computes,
-        "no answers to images were recorded": backend.recorded and not backend.recorded.answers,
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def write_guide_result(path: Path, right: np.ndarray, images: int, classes: int, simulated: bool = False) -> None:

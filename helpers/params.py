@@ -67,6 +67,12 @@ def _known_baseline(name: str) -> str:
     return name
 
 
+def _ray_address(address: str) -> str:
+    if address not in ("", "auto") and not re.fullmatch(r"([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", address):
+        raise ValueError(f"{address!r} is neither empty, auto nor host:port, such as 10.0.0.1:6379")
+    return address
+
+
 BatchSize = Annotated[int, Field(gt=0)]
 BatchSizes = Annotated[list[BatchSize], Field(min_length=1), AfterValidator(_distinct)]
 Checkpoint = Annotated[str, Field(min_length=1), AfterValidator(_seeded)]
@@ -127,6 +133,25 @@ class Target(Settings):
 
     def files(self) -> list[Path]:
         return [sources.existing("provider_options.results", self.provider_options["results"])] if self.backend == "replay" else []
+
+
+class Workers(Settings):
+    """Who evaluates: this process alone, or actors on Ray that each have a device, and the model on it, to themselves."""
+
+    engine: Literal["serial", "ray"] = "serial"
+    address: Annotated[str, AfterValidator(_ray_address)] = ""  # empty starts Ray here, auto joins the one that runs here
+    resource: Literal["CPU", "GPU", "NPU"] = "CPU"
+    count: Annotated[int, Field(gt=0)] = 1
+    cpus_per_worker: Annotated[int, Field(gt=0)] = 1  # the threads of each too, where threads is 0
+    unit_images: Annotated[int, Field(gt=0)] = 256  # in one piece of work, rounded up to whole batches
+    max_retries: Annotated[int, Field(ge=0)] = 3  # of one piece of work
+    unit_timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0  # then a worker counts as hung
+
+    @model_validator(mode="after")
+    def _is_installed(self) -> Self:
+        if self.engine == "ray" and importlib.util.find_spec("ray") is None:
+            raise ValueError("engine ray is not installed: pip install -e '.[ray]', or say engine: serial")
+        return self
 
 
 class Compared(Settings):
@@ -211,6 +236,18 @@ class Accuracy(Target):
     compare_with: list[Text] = []
     label_sets: dict[str, str] = {}
     keep_logits: bool = False
+    workers: Workers = Workers()
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> Self:
+        if self.workers.engine == "serial":
+            return self
+        for target in (self, *self.options):
+            if target.backend in ("replay", "null"):
+                raise ValueError(f"backend {target.backend} computes nothing that workers could share: leave workers out")
+            if "device_id" in target.provider_options:
+                raise ValueError("with workers Ray chooses the devices: leave device_id out of provider_options")
+        return self
 
     def files(self) -> list[Path]:
         runs = {other: sources.run_folder(other) for other in self.compare_with}

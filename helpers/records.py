@@ -218,6 +218,19 @@ class LabelSet(Body):
     top1_interval_pct: Interval
 
 
+class UnitDone(Body):
+    """Which worker evaluated a unit of images."""
+
+    first: int  # place in the manifest
+    count: int
+    host: str
+    device: str
+    place: str  # the process on its host, and the card and chip where they can be told
+    started_utc: str  # by the clock of whoever handed it out
+    seconds: float
+    tries: int  # 1: the first did it
+
+
 class Result(Body):
     stage: str
     backend: str
@@ -239,6 +252,7 @@ class Result(Body):
     streamed: str = ""  # how fast images were prepared and evaluated at once, where they were
     rejected: list[Rejected] = []  # of a streamed run: images that can't be read
     image_remarks: list[Remark] = []
+    units: list[UnitDone] = []  # where workers shared the images
 
 
 class ReferenceAccuracy(Body):

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from helpers import files, metrics, parity
+from helpers.errors import UserError
 from helpers.records import Result
 
 TOP = 5
+NO_IMAGES = "there are no images to evaluate: run 1_prepare_data with some."
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Scores:
 
     @classmethod
     def joined(cls, parts: Sequence["Scores"]) -> "Scores":
-        """Return the scores of several batches as one."""
+        """Return the scores of several batches as one; of none at all is a UserError."""
+        if not parts:
+            raise UserError(NO_IMAGES)
         columns = {field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)}
         return cls(**{name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()})
 

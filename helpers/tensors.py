@@ -17,6 +17,7 @@ class Tensors:
     def __init__(self, pixels: np.ndarray, how: Preprocess):
         self.pixels = pixels  # uint8 [N, crop, crop, 3]
         self.how = how
+        self.first = 0  # place of the first of them in the store
 
     @classmethod
     def of(cls, folder: Path, data: Data) -> "Tensors":
@@ -27,6 +28,12 @@ class Tensors:
         """Return the same images prepared otherwise from their pixels on."""
         other = copy.copy(self)
         other.how = how
+        return other
+
+    def part(self, first: int, count: int) -> "Tensors":
+        """Return so many images from a place on, fewer where the store ends; they keep their places."""
+        other = copy.copy(self)
+        other.first, other.pixels = self.first + first, self.pixels[first : first + count]
         return other
 
     def __len__(self) -> int:
@@ -41,7 +48,7 @@ class Tensors:
 
         def made(start: int) -> tuple[np.ndarray, np.ndarray]:
             batch = self[start : start + size]
-            return np.arange(start, start + len(batch), dtype=np.int32), batch
+            return np.arange(self.first + start, self.first + start + len(batch), dtype=np.int32), batch
 
         return pipeline.in_order(made, range(0, len(self), size), workers=1)
 

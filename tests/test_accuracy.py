@@ -7,6 +7,7 @@ import pytest
 from helpers import accuracy, dataset, files, metrics
 from helpers.backends import Backend, Recorded
 from helpers.errors import UserError
+from helpers.params import Workers
 from helpers.records import ReferenceAccuracy, Result
 
 
@@ -132,7 +133,7 @@ def evaluated(tmp_path, monkeypatch, backend, labels=(5, 4, 3, 2), labels_source
 
 def step_of(tmp_path, options=()):
     settings = SimpleNamespace(
-        batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False, compare_with=[], label_sets={}
+        workers=Workers(), batch_size=2, options=list(options), paired_margin_points=0.5, keep_logits=False, compare_with=[], label_sets={}
     )
     return SimpleNamespace(folder=tmp_path, artefacts=tmp_path / "artefacts", settings=settings)
 

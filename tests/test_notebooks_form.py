@@ -36,7 +36,7 @@ def test_size(notebook):
     assert len(code) <= 8
     assert len(notebook.cells) - len(code) >= len(code)
     for cell in code:
-        limit = 14 if "parameters" in cell.metadata.get("tags", []) else 8
+        limit = 15 if "parameters" in cell.metadata.get("tags", []) else 8
         assert len(cell.source.splitlines()) <= limit, cell.id
 
 

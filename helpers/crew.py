@@ -1,0 +1,112 @@
+"""Workers on Ray, each a process with a device of its own: asked for one thing at a time, given up when it dies or hangs."""
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from helpers import cluster
+from helpers.errors import first_line
+from helpers.evaluator import Loaded
+from helpers.params import Workers
+
+POLL_SECONDS = 0.5  # how often it is looked whether one hangs
+LOAD_SECONDS = 600  # that a process may take to start and to load its model: a compiler may be part of that
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: a value, or the text of what went wrong, and whether and how the worker is lost with it."""
+
+    value: Any = None
+    error: str = ""
+    lost: Literal["", "died", "hung"] = ""
+
+
+class Actor:
+    """The process's side: makes an object of a class and calls it; what that raises comes back as text, which every host can read."""
+
+    def __init__(self, kind: type, *arguments: Any):
+        self._object = kind(*arguments)
+
+    def ask(self, method: str, *arguments: Any) -> Answer:
+        try:
+            return Answer(getattr(self._object, method)(*arguments))
+        except Exception as error:  # runtimes share no base class for what they raise
+            return Answer(error=first_line(error).rstrip("."))
+
+
+@dataclass(eq=False)
+class Worker:
+    """The driver's side: which process it is, and what it is at."""
+
+    number: int
+    actor: Any
+    timeout_seconds: float
+    loaded: Loaded | None = None
+    doing: Any = None  # what it was asked for, None when it is idle
+    task: Any = None
+    since: float = 0.0
+    started_utc: str = ""
+    unproven: list = field(default_factory=list)  # the units it did since it last answered the first images as it should
+
+    def __str__(self) -> str:
+        return f"worker {self.number}" + (f" on {self.loaded.host} ({self.loaded.place})" if self.loaded else "")
+
+    @property
+    def patience(self) -> float:
+        """Return how many seconds what it is at may take."""
+        return self.timeout_seconds if self.loaded else LOAD_SECONDS
+
+    def ask(self, doing: Any, method: str, *arguments: Any) -> None:
+        """Begin something; `answered` tells when it is done."""
+        self.doing, self.since = doing, time.monotonic()
+        self.started_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.task = self.actor.ask.remote(method, *arguments)
+
+    def kill(self) -> None:
+        """End the process whatever it does."""
+        import ray
+
+        with contextlib.suppress(ValueError):  # Ray knows it no longer
+            ray.kill(self.actor)
+
+
+def hire(number: int, workers: Workers, kind: type, *arguments: Any) -> Worker:
+    """Return a worker whose process is being started where Ray has a device free, spread over the hosts."""
+    import ray
+
+    options = {**cluster.demand(workers), "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
+    return Worker(number, ray.remote(Actor).options(**options).remote(kind, *arguments), workers.unit_timeout_seconds)
+
+
+def answered(workers: Sequence[Worker]) -> list[tuple[Worker, Any, Answer]]:
+    """Return (worker, what it was asked for, answer) of those that are done, dead or beyond their time; waits half a second at most."""
+    import ray
+
+    tasks = {worker.task: worker for worker in workers if worker.task}
+    ready, _ = ray.wait(list(tasks), num_returns=1, timeout=POLL_SECONDS)
+    found = [(tasks[task], _got(task)) for task in ready]
+    late = [worker for task, worker in tasks.items() if task not in ready and time.monotonic() - worker.since > worker.patience]
+    found += [(worker, Answer(error=f"gave no answer in {worker.patience:g} s", lost="hung")) for worker in late]
+    told = [(worker, worker.doing, answer) for worker, answer in found]
+    for worker, _, answer in told:
+        worker.doing = worker.task = None
+        if answer.lost:
+            worker.kill()
+    return told
+
+
+def _got(task: Any) -> Answer:
+    """Return what a task came back with; Ray's own errors mean that the worker is lost."""
+    import ray
+
+    try:
+        return ray.get(task)
+    except ray.exceptions.OutOfMemoryError:
+        return Answer(error="Ray ended its process for want of memory", lost="died")
+    except ray.exceptions.RayError as error:
+        made = "creation task" in str(error) or isinstance(error, ray.exceptions.RayTaskError)  # it could not even be made there
+        return Answer(error=str(error).strip().splitlines()[-1][:300] if made else "its process or its host died", lost="died")

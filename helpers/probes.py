@@ -1,0 +1,62 @@
+"""Do workers answer alike? Held against each other on a few images, since one bad device would spoil its share of the answers unseen."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from helpers import backends, evaluation, parity
+from helpers.errors import UserError
+from helpers.params import Target
+from helpers.records import Data, Model
+from helpers.tensors import Tensors
+
+IMAGES = 16  # the first of the run, fewer where there are fewer
+
+
+def agree(expected: np.ndarray, found: np.ndarray, cosine_min: float | None) -> bool:
+    """Return whether probabilities [N, classes] are the same answers; `cosine_min`: of reduced precision, None for fp32.
+
+    The tolerances are those of `parity`. They are not a share of the spread between images: there may be a single image.
+    """
+    if expected.shape != found.shape:
+        return False
+    floor = parity.COARSE if cosine_min else parity.TINY
+    a, b = parity.centred_log(expected, floor), parity.centred_log(found, floor)
+    if cosine_min is None:
+        return float(np.abs(a - b).max()) <= parity.TOLERANCE
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(axis=1) / np.maximum(lengths, parity.TINY)).min()) >= cosine_min
+
+
+def believed(answers: Mapping[str, np.ndarray], exact: bool, original: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return the answers [N, classes] of a worker that is to be believed; those that do not agree with it are to be put aside.
+
+    More than half of the workers that agree are believed, a single one too. Without such a majority (there are two, or all differ) that
+    is believed which agrees with `original`, what 2_convert compared the model with. UserError where that does not decide either.
+    """
+    cosine_min = None if exact else parity.COSINE_MIN
+    company = {name: [other for other in answers if agree(answers[name], answers[other], cosine_min)] for name in answers}
+    best = max(company, key=lambda name: len(company[name]))
+    if 2 * len(company[best]) > len(answers):
+        return answers[best]
+    known = original()
+    right = [name for name in answers if agree(known, answers[name], None if exact else parity.COSINE_LABELLED)]
+    if not right or set(right) - set(company[right[0]]):
+        raise UserError(
+            f"{' and '.join(answers)} answer the first images differently and the original decides for none of them: "
+            "see the devices' health, and that all hosts have the same driver."
+        )
+    return answers[right[0]]
+
+
+def original(folder: Path, data: Data, model: Model, batch_size: int) -> np.ndarray:
+    """Return the answers [N, classes] of the exported ONNX file on this host's CPU, which 2_convert held against the original."""
+    with backends.load(folder, model, Target(backend="onnxruntime")) as backend:
+        return probe(backend, Tensors.of(folder, data), batch_size)
+
+
+def probe(backend: backends.Backend, images: Tensors, batch_size: int) -> np.ndarray:
+    """Return the answers [N, classes] to the first images of a run."""
+    batches = images.part(0, IMAGES).batches(batch_size)
+    return np.concatenate([evaluation.answers(backend, batch, batch_size) for _, batch in batches])

@@ -1,0 +1,152 @@
+"""Workers at work: each pulls units until none is left, and what one fails at goes to another.
+
+A worker that answers the first images otherwise than the others, when it begins or when it ends, is put aside, and what it did since it
+last answered right is done again.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from helpers import crew, formats, parity, probes
+from helpers.crew import Answer, Worker
+from helpers.errors import UserError
+from helpers.evaluator import Loaded
+from helpers.params import Workers
+from helpers.records import UnitDone
+from helpers.scores import Scores
+from helpers.tries import Tries
+from helpers.units import Kept, Unit
+
+LOAD, PROBE = "load", "probe"
+
+
+class Work:
+    """The workers of one evaluation, and what each is at."""
+
+    def __init__(self, kept: Kept, limits: Workers, hire: Callable[[int], Worker], original: Callable[[], np.ndarray]):
+        self._kept, self._limits, self._hire, self._original = kept, limits, hire, original
+        self._tries = Tries(kept.missing)
+        self._crew: list[Worker] = []
+        self._hired = 0
+        self._agreed: Loaded | None = None  # what the one said that the others are held against
+        self.remarks: list[str] = []
+
+    def start(self) -> Loaded:
+        """Hire, wait until each has loaded its model, put aside who answers otherwise; return what one of the others says of itself.
+
+        Who was hired in another's place meanwhile is not waited for: there may be no device left for it.
+        """
+        wanted = min(self._limits.count, max(1, len(self._tries)))
+        for _ in range(wanted):
+            self._add()
+        while any(worker.doing == LOAD and worker.number <= wanted for worker in self._crew) or not self._loaded():
+            self._listen()
+        [(most, _)] = Counter(worker.loaded.runs for worker in self._loaded()).most_common(1)
+        alike = {str(worker): worker.loaded for worker in self._loaded() if worker.loaded.runs == most}
+        first = next(iter(alike.values()))
+        if first.reason:
+            return first
+        answers = {name: loaded.probe for name, loaded in alike.items()}
+        believed = probes.believed(answers, first.described["precision"] == "fp32", self._original)
+        self._agreed = next(loaded for loaded in alike.values() if loaded.probe is believed)
+        for worker in self._loaded():
+            self._judge(worker, worker.loaded.probe)
+        return self._agreed
+
+    def run(self) -> None:
+        """Work until every unit is done, and every worker that did one has answered the first images once more."""
+        total = sum(unit.count for unit in self._kept.missing) + self._kept.images
+        with tqdm(total=total, initial=self._kept.images, desc=f"accuracy by {len(self._crew)} workers", unit="image") as progress:
+            while self._tries or any(worker.doing not in (None, LOAD) or worker.unproven for worker in self._crew):
+                self._hand_out()
+                self._listen()
+                progress.update(self._kept.images - progress.n)
+
+    def end(self) -> None:
+        """End every worker."""
+        for worker in self._crew:
+            worker.kill()
+
+    def _add(self) -> None:
+        self._hired += 1
+        worker = self._hire(self._hired)
+        self._crew.append(worker)
+        worker.ask(LOAD, "load")
+
+    def _loaded(self) -> list[Worker]:
+        return [worker for worker in self._crew if worker.loaded]
+
+    def _hand_out(self) -> None:
+        """Give each idle worker a unit, or the first images once more when there is no unit left."""
+        loaded = {worker.number for worker in self._loaded()}
+        for worker in self._crew:
+            if worker.doing is not None:
+                continue
+            if unit := self._tries.take(worker.number, loaded):
+                worker.ask(unit, "evaluate", unit)
+            elif worker.unproven and not self._tries:
+                worker.ask(PROBE, "probe")
+
+    def _listen(self) -> None:
+        """Take in what came back."""
+        for worker, doing, answer in crew.answered(self._crew):
+            if answer.error:
+                self._went_wrong(worker, doing, answer)
+            elif doing == LOAD:
+                worker.loaded = answer.value
+                if self._agreed:  # else they are judged together
+                    self._judge(worker, worker.loaded.probe)
+            elif doing == PROBE:
+                self._judge(worker, answer.value)
+            else:
+                self._keep(worker, doing, *answer.value)
+
+    def _keep(self, worker: Worker, unit: Unit, found: Scores, seconds: float) -> None:
+        who = {"host": worker.loaded.host, "device": worker.loaded.described["device"], "place": worker.loaded.place}
+        when = {"started_utc": worker.started_utc, "seconds": seconds, "tries": self._tries.count(unit)}
+        self._kept.add(found, UnitDone(**unit._asdict(), **who, **when))
+        worker.unproven.append(unit)
+
+    def _judge(self, worker: Worker, probe: np.ndarray) -> None:
+        """Put a worker aside when it is not what the others are, and have done again what it did since it last was."""
+        agreed, said = self._agreed, worker.loaded
+        if said.runs != agreed.runs:
+            self._put_aside(worker, f"runs {said.runs} where others run {agreed.runs}")
+        elif not probes.agree(agreed.probe, probe, None if agreed.described["precision"] == "fp32" else parity.COSINE_MIN):
+            self._put_aside(worker, "answers the first images otherwise than it should")
+        worker.unproven.clear()
+
+    def _put_aside(self, worker: Worker, why: str) -> None:
+        for unit in worker.unproven:
+            self._kept.drop(unit)
+        self._tries.again(worker.unproven)
+        again = f"; {formats.counted(len(worker.unproven), 'unit')} that it did went to others" if worker.unproven else ""
+        self._leave(worker, f"{worker} {why}: it was put aside{again}")
+
+    def _went_wrong(self, worker: Worker, doing: str | Unit, answer: Answer) -> None:
+        """Give what a worker failed at to another, and replace the worker if it is lost; UserError when that was tried too often."""
+        if isinstance(doing, Unit) and (failed := self._tries.failed(doing, worker.number)) > self._limits.max_retries:
+            raise self._stopped(f"{doing} failed {formats.counted(failed, 'time')}, last on {worker}: {answer.error}")
+        if doing == PROBE and not answer.lost:
+            self._put_aside(worker, f"failed at the first images ({answer.error})")
+        elif doing == LOAD or answer.lost:
+            at = {LOAD: "loading the model", PROBE: "the first images"}.get(doing, doing)
+            replaced = answer.lost and (doing, answer.lost) != (LOAD, "hung")  # a device that others hold does not become free by asking
+            if replaced and self._hired < self._limits.count * (1 + self._limits.max_retries):
+                self._add()
+            self._leave(worker, f"{worker} left at {at}: {answer.error}")
+
+    def _leave(self, worker: Worker, remark: str) -> None:
+        """Do without a worker; UserError when it was the last."""
+        worker.kill()
+        self._crew.remove(worker)
+        self.remarks.append(f"{remark}.")
+        if not self._crew:
+            raise self._stopped(f"no worker is left, {remark}")
+
+    def _stopped(self, why: str) -> UserError:
+        done = formats.counted(self._kept.images, "image")
+        return UserError(f"{why}; correct that and run 3_accuracy again: it goes on from what is done, {done}.")

@@ -1,0 +1,74 @@
+"""How workers are asked for, without Ray: parameters, and what each takes."""
+
+import importlib.util
+
+import pytest
+
+from helpers import cluster, params
+from helpers.errors import ParameterError
+from helpers.params import Accuracy, Workers
+
+
+@pytest.fixture
+def with_ray(monkeypatch):
+    """Ray counts as installed, whether it is or not."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: find("json" if name == "ray" else name, package))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"engine": "dask"}, "workers.engine: Input should be 'serial' or 'ray', not 'dask'."),
+        ({"address": "somewhere"}, "workers.address: 'somewhere' is neither empty, auto nor host:port, such as 10.0.0.1:6379."),
+        ({"address": "ray://host:10001"}, "workers.address: 'ray://host:10001' is neither empty, auto nor host:port"),
+        ({"resource": "TPU"}, "workers.resource: Input should be 'CPU', 'GPU' or 'NPU', not 'TPU'."),
+        ({"count": 0}, "workers.count: Input should be greater than 0, not 0."),
+        ({"cpus_per_worker": 0.5}, "workers.cpus_per_worker: Input should be a valid integer, not 0.5."),
+        ({"unit_images": -1}, "workers.unit_images: Input should be greater than 0, not -1."),
+        ({"max_retries": -1}, "workers.max_retries: Input should be greater than or equal to 0, not -1."),
+        ({"unit_timeout_seconds": 0.0}, "workers.unit_timeout_seconds: Input should be greater than 0, not 0.0."),
+        ({"unit_timeout_seconds": float("inf")}, "workers.unit_timeout_seconds: Input should be a finite number, not inf."),
+        ({"nodes": 3}, "workers.nodes: no such parameter"),
+    ],
+)
+def test_a_wrong_value_is_one_sentence(with_ray, given, said):
+    with pytest.raises(ParameterError) as raised:
+        params.check(Accuracy, workers={"engine": "ray", **given})
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("address", ["", "auto", "10.0.0.1:6379", "head.example-1.org:6379", "[::1]:6379"])
+def test_addresses(with_ray, address):
+    assert params.check(Accuracy, workers={"engine": "ray", "address": address}).workers.address == address
+
+
+def test_where_ray_is_missing_it_is_said_how_to_install_it(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, package=None: None if name == "ray" else find(name, package))
+    assert params.check(Accuracy).workers.engine == "serial"
+    with pytest.raises(ParameterError, match=r"engine ray is not installed: pip install -e '.\[ray\]', or say engine: serial."):
+        params.check(Accuracy, workers={"engine": "ray"})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"backend": "null"}, "backend null computes nothing that workers could share: leave workers out."),
+        ({"backend": "replay", "provider_options": {"results": "x"}}, "backend replay computes nothing that workers could share"),
+        ({"provider_options": {"device_id": 1}}, "with workers Ray chooses the devices: leave device_id out of provider_options."),
+        ({"options": [{"provider_options": {"device_id": 1}}]}, "with workers Ray chooses the devices"),
+    ],
+)
+def test_what_workers_can_not_share_is_refused(with_ray, given, said):
+    params.check(Accuracy, **given)
+    with pytest.raises(ParameterError) as raised:
+        params.check(Accuracy, **given, workers={"engine": "ray"})
+    assert said in str(raised.value)
+
+
+def test_what_each_worker_takes():
+    assert cluster.demand(Workers(cpus_per_worker=4)) == {"num_cpus": 4}
+    assert cluster.demand(Workers(resource="GPU", cpus_per_worker=4)) == {"num_cpus": 0, "num_gpus": 1}
+    assert cluster.demand(Workers(resource="NPU")) == {"num_cpus": 0, "resources": {"NPU": 1}}
