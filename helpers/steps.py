@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from helpers import ROOT, environment, files
 from helpers.ascend import atc, npu_smi
 from helpers.errors import UserError
-from helpers.params import Settings
+from helpers.params import Accuracy, Settings
 from helpers.records import Record
 
 
@@ -161,7 +161,12 @@ def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:
         return {"gpu": ", ".join(name for name, _ in found), "gpu_driver": found[0][1]} if found else {}
     if not used & {"ascend", "CANNExecutionProvider"}:
         return {}
-    chip = npu_smi.chip(int(settings.provider_options.get("device_id", 0)))
+    try:
+        chip = npu_smi.chip(int(settings.provider_options.get("device_id", 0)))
+    except UserError:
+        if isinstance(settings, Accuracy) and settings.workers.engine == "ray":  # the devices are elsewhere, and each unit tells its own
+            return {}
+        raise
     return {"npu": chip.soc_version, "npu_driver": npu_smi.version(), "cann": atc.cann_version()}
 
 

@@ -11,6 +11,7 @@ from helpers import accuracy, archives, backends, dataset, files, formats, paire
 from helpers.backends import Backend
 from helpers.dataset import Manifest
 from helpers.elements import Gallery, Group, Sentence, Table
+from helpers.errors import UserError
 from helpers.prepared import caption
 from helpers.preprocess import Preprocess
 from helpers.records import Comparison, Data, Model, Result
@@ -123,7 +124,13 @@ def evaluate(step: Step, data: Data, model: Model, candidate: Result) -> Tried:
     if not kept.is_file() or files.sha256(kept) != data.what_if_sha256:
         return _not_evaluated("the images prepared otherwise are not here, 1_prepare_data makes them")
     answers = _answers(step.folder, data, candidate)
-    with backends.load(step.folder, model, step.settings) as backend, np.load(kept, allow_pickle=False) as pixels:
+    try:
+        loaded = backends.load(step.folder, model, step.settings)
+    except UserError as error:
+        if step.settings.workers.engine == "serial":
+            raise
+        return _not_evaluated(f"workers evaluated the images, and this host can't load the model ({str(error).rstrip('.')})")
+    with loaded as backend, np.load(kept, allow_pickle=False) as pixels:
         if backend.recorded:
             return _not_evaluated("the recorded answers are to the images as prepared")
         there = [(place, answers[name]) for place, name in enumerate(pixels["names"].tolist()) if name in answers]
