@@ -11,7 +11,7 @@ import numpy as np
 from bs4 import BeautifulSoup, SoupStrainer
 from pydantic import Field, ValidationError, model_validator
 
-from helpers import files, run_folders, scores
+from helpers import files, redact, run_folders, scores
 from helpers.errors import UserError
 from helpers.records import Accuracy, Body, Data, Model, Record, Report, Sweep
 from helpers.redact import Redaction
@@ -102,7 +102,7 @@ def _of_folder(folder: Path, identify: bool) -> Content:
     every = run_folders.finished(folder)
     found = {type(record).__name__.lower(): record.model_dump(mode="json", by_alias=True) for record in every}
     if not identify:
-        hide = Redaction(str(folder.resolve()), [record["params"] for record in found.values()])
+        hide = Redaction(str(folder.resolve()), [record["params"] for record in found.values()], hosts=redact.hosts(found))
         found = hide.everywhere(found, kept=WORDS)  # a host may be called as a word that the records are written with
     try:
         return Content(**found, scores=_answers(folder, every[2]))

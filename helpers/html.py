@@ -1,5 +1,6 @@
 """Executed notebook -> one self-contained HTML file. No script, no network reference."""
 
+import json
 from html import escape
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from helpers import embedded, files, records, table_files, translation
+from helpers import embedded, files, records, redact, table_files, translation
 from helpers.redact import Redaction
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -27,7 +28,10 @@ def render(notebook: Path, page: Path, title: str = "", identify: bool = False, 
     first.source = f"<h1>{escape(title)}</h1>\n\n{rest}"  # as HTML: Markdown would make links and pictures of what a title says
     text = export(executed, title, f"Run {folder.name}, notebook {notebook.stem}. This page holds no script and loads nothing.")
     if not identify:
-        text = Redaction(str(folder.resolve()), executed.metadata.get("papermill", {}).get("parameters", {})).page(text)
+        written = [path for path in (folder / kind.file_name() for kind in records.KINDS) if path.is_file()]
+        hosts = redact.hosts([json.loads(path.read_bytes()) for path in written])
+        parameters = executed.metadata.get("papermill", {}).get("parameters", {})
+        text = Redaction(str(folder.resolve()), parameters, hosts=hosts).page(text)
     text = translation.translated(text, language)
     if notebook.stem == records.Report.STEP and (folder / records.Report.file_name()).is_file():
         body, end, rest = text.rpartition("</body>")

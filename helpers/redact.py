@@ -5,7 +5,7 @@ import getpass
 import html
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,17 @@ class Redaction:
     """Texts without the places and names of the machine that made them; called with a text, it returns the text to be shown.
 
     An absolute path is shown as its last component with "…/" before it, a home directory as "…", the user as (user), the host as
-    (host). Absolute paths among the `values`, nested as they may be, are known whole wherever they stand; of others in running text
-    what follows a space can't be told from the text. A user's name of three letters or fewer stays where it is outside of a path.
+    (host), other `hosts` as (host 1), (host 2). Absolute paths among the `values`, nested as they may be, are known whole wherever they
+    stand; of others in running text what follows a space can't be told from the text. A user's name of three letters or fewer stays where
+    it is outside of a path.
     """
 
-    def __init__(self, *values: Any):
+    def __init__(self, *values: Any, hosts: Iterable[str] = ()):
         texts = {str(ROOT), str(Path.home()), *_texts(values)}
         known = sorted((text.rstrip("/") for text in texts if re.match(r"/\S", text)), key=len, reverse=True)
         known = [rf"(?:{'|'.join(map(re.escape, filter(None, known)))})(?![\w-])(?:/{END})?"] if any(known) else []
         self._paths = re.compile("|".join([*known, QUOTED, BARE]))
-        self._names = [(re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"), shown) for name, shown in _names().items()]
+        self._names = [(re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"), shown) for name, shown in _names(hosts).items()]
 
     def __call__(self, text: str) -> str:
         text = self._paths.sub(lambda found: _last(found[0]), text)
@@ -73,6 +74,16 @@ class Redaction:
         return escaped if shown == text else html.escape(shown)
 
 
+def hosts(value: Any) -> Iterator[str]:
+    """Yield the hosts that records, nested values, name under the key `host`."""
+    if isinstance(value, dict):
+        yield from ([value["host"]] if isinstance(value.get("host"), str) else [])
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from hosts(one)
+
+
 def _texts(value: Any) -> Iterator[str]:
     """Yield every text in a nested value."""
     if isinstance(value, str | Path):
@@ -82,10 +93,11 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _names() -> dict[str, str]:
+def _names(hosts: Iterable[str]) -> dict[str, str]:
     """Return the names to hide, the longest first, with what is shown in their place."""
-    host = platform.node()
-    names = {host: "(host)", host.partition(".")[0]: "(host)"}
+    host, others = platform.node(), sorted(set(hosts) - {platform.node()})
+    names = {other: f"(host {number})" for number, other in enumerate(others, 1)}
+    names |= {host: "(host)", host.partition(".")[0]: "(host)"}
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user need not have a name

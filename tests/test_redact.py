@@ -45,6 +45,12 @@ def test_places_and_names_are_left_out(alice, text, shown):
     assert Redaction()(shown) == shown
 
 
+def test_hosts_of_workers_are_numbered(alice):
+    found = redact.hosts({"units": [{"host": "npu-b"}, {"host": "pc7.example.org"}], "rows": [{"host": {"fps": 1}}, {"host": "npu-a"}]})
+    hide = Redaction(hosts=found)
+    assert hide("npu-a and npu-b of pc7, worker 2 on npu-b (card 1)") == "(host 1) and (host 2) of (host), worker 2 on (host 2) (card 1)"
+
+
 @pytest.mark.parametrize(
     "text",
     [
