@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helpers import ROOT, environment, files
+from helpers import ROOT, environment, files, parts
 from helpers.ascend import atc, npu_smi
 from helpers.errors import UserError
 from helpers.params import Settings
@@ -143,10 +143,11 @@ def is_brought(kind: type[Record], settings: Settings, run_folder: Path) -> bool
 
 
 def _check_artefacts(record: Record, run_folder: Path) -> None:
-    """Raise UserError when a file that a record vouches for is gone or is another one by now."""
+    """Raise UserError when a file that a record vouches for is gone or is another one by now; of a store in parts, sizes are looked at."""
     paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
     found = files.sha256_many([path for path in paths if path.exists()])
     wrong = [path for path, sha256 in paths.items() if found.get(path) != sha256]
+    wrong = wrong or [part for path in paths if path.name == parts.INDEX for part in parts.damaged(path)]
     if wrong:
         raise UserError(f"{wrong[0].name} is not the file that {record.file_name()} was written for: run {record.STEP} again.")
 
