@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from helpers.errors import UserError
 
+IMAGES = 16  # the first of a run, fewer where there are fewer, by which workers are held against each other
 Found = TypeVar("Found")
 Same = Callable[[Found, Found], bool]
 

@@ -1,7 +1,7 @@
 """A store in parts: files of consecutive images, addressed as one by an index that says how many, how large and with which hash each is.
 
-Opening one reads the index alone. A part's size is checked by every notebook, its content when it is first read: the parts may be
-terabytes, on a file system that many hosts share.
+Opening one reads the index alone. Every notebook checks the parts' sizes and times, whoever reads a part its content, once: all of them
+may be terabytes, on a file system that many hosts share.
 """
 
 import copy
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers import files
 from helpers.errors import UserError
 from helpers.records import Body, Data
 
@@ -94,7 +95,9 @@ class Parts:
         path = self._folder / part.file
         if number not in self._checked:
             if not path.is_file() or sha256(path) != part.sha256:
-                raise UserError(f"{part.file} is not the file that {Data.file_name()} was written for: run {Data.STEP} again.")
+                raise UserError(
+                    f"{part.file} is not the file that {Data.file_name()} was written for: run {Data.STEP} again (helpers.run: --force)."
+                )
             self._checked.add(number)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
@@ -105,9 +108,15 @@ def open_pixels(path: Path) -> np.ndarray | Parts:
 
 
 def damaged(path: Path) -> list[Path]:
-    """Return the parts of an index that are missing or of another size, which tells what was cut off without reading anything."""
-    parts = {path.parent / part.file: part.bytes for part in Index.model_validate_json(path.read_bytes()).parts}
-    return [part for part, size in parts.items() if not part.is_file() or part.stat().st_size != size]
+    """Return the parts of an index that are missing or others by now, as far as that is told without reading what nobody wrote since.
+
+    A part of another size is; of those that were written after the index the hash is taken.
+    """
+    parts = {path.parent / part.file: part for part in Index.model_validate_json(path.read_bytes()).parts}
+    states = {part: part.stat() for part in parts if part.is_file()}
+    later = files.sha256_many([part for part, state in states.items() if state.st_mtime_ns > path.stat().st_mtime_ns])
+    whole = {part for part, state in states.items() if state.st_size == parts[part].bytes}
+    return [part for part, said in parts.items() if part not in whole or later.get(part, said.sha256) != said.sha256]
 
 
 def sha256(path: Path) -> str:

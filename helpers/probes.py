@@ -10,7 +10,6 @@ from helpers.params import Target
 from helpers.records import Data, Model
 from helpers.tensors import Tensors
 
-IMAGES = 16  # the first of the run, fewer where there are fewer
 UNDECIDED = (
     "answer the first images differently and the original decides for none of them: "
     "see the devices' health, and that all hosts have the same driver."
@@ -55,5 +54,5 @@ def original(folder: Path, data: Data, model: Model, batch_size: int) -> np.ndar
 
 def probe(backend: backends.Backend, images: Tensors, batch_size: int) -> np.ndarray:
     """Return the answers [N, classes] to the first images of a run."""
-    batches = images.part(0, IMAGES).batches(batch_size)
+    batches = images.part(0, majority.IMAGES).batches(batch_size)
     return np.concatenate([evaluation.answers(backend, batch, batch_size) for _, batch in batches])

@@ -103,7 +103,7 @@ def fingerprint(kind: type[Record], settings: Settings, inputs: tuple[Record, ..
     """Return the sha256 over everything that a step's result depends on."""
     hashes = files.sha256_many(settings.files())
     parts = {
-        "params": settings.model_dump(mode="json", exclude={"run"}),
+        "params": settings.model_dump(mode="json", exclude={"run"} | _who_works(kind)),
         "inputs": [record.model_dump_json() if kind.QUOTES_INPUTS else record.fingerprint for record in inputs],
         "files": [hashes[path] for path in settings.files()],
         "code": _code_hash(kind),
@@ -139,7 +139,9 @@ def is_brought(kind: type[Record], settings: Settings, run_folder: Path) -> bool
     if record.inputs != inputs:
         return False
     elsewhere = any(record.environment.get(fact) != value for fact, value in environment.machine().items())
-    return elsewhere and record.params == {**settings.model_dump(mode="json"), "run": run_folder.name}
+    who = _who_works(kind)
+    told = {name: value for name, value in record.params.items() if name not in who}
+    return elsewhere and told == {**settings.model_dump(mode="json", exclude=who), "run": run_folder.name}
 
 
 def _check_artefacts(record: Record, run_folder: Path) -> None:
@@ -150,6 +152,11 @@ def _check_artefacts(record: Record, run_folder: Path) -> None:
     wrong = wrong or [part for path in paths if path.name == parts.INDEX for part in parts.damaged(path)]
     if wrong:
         raise UserError(f"{wrong[0].name} is not the file that {record.file_name()} was written for: run {record.STEP} again.")
+
+
+def _who_works(kind: type[Record]) -> set[str]:
+    """Return the parameters that decide who works and nothing else: by whomever images are prepared, they come out the same."""
+    return set() if kind.ON_DEVICE else {"workers"}
 
 
 def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:

@@ -14,9 +14,9 @@ import numpy as np
 
 from helpers import archives, dataset, environment, fast_pixels, files, formats, pipeline, preprocess
 from helpers.backends import Backend
+from helpers.chunks import Chunk, chunks, prepare_chunk, refuse_too_many
 from helpers.errors import UserError
 from helpers.params import LIVE, PrepareData, Target
-from helpers.prepare import Chunk, chunks, prepare_chunk, refuse_too_many
 from helpers.preprocess import Preprocess
 from helpers.records import Data, Rejected, Remark
 from helpers.store import Progress

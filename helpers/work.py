@@ -14,6 +14,7 @@ from tqdm import tqdm
 from helpers import crew, formats
 from helpers.crew import Answer, Loaded, Worker
 from helpers.errors import UserError
+from helpers.kept_parts import KeptParts
 from helpers.params import Workers
 from helpers.records import UnitDone
 from helpers.tries import Tries
@@ -38,7 +39,7 @@ class Kind:
 class Work:
     """The workers of one kind of work, and what each is at."""
 
-    def __init__(self, kind: Kind, kept: Kept, limits: Workers, hire: Callable[[int], Worker]):
+    def __init__(self, kind: Kind, kept: Kept | KeptParts, limits: Workers, hire: Callable[[int], Worker]):
         self._kind, self._kept, self._limits, self._hire = kind, kept, limits, hire
         self._tries = Tries(kept.missing)
         self._crew: list[Worker] = []

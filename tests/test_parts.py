@@ -109,7 +109,7 @@ def test_a_part_that_was_changed_or_is_gone_is_told_when_it_is_read(index, whole
     read = open_pixels(index)
     np.testing.assert_array_equal(read[4:8], whole[4:8])
     for place, name in ((3, "3.npy"), (9, "8.npy")):
-        with pytest.raises(UserError, match=f"tensors/{name} is not the file that data.json was written for: run 1_prepare_data again."):
+        with pytest.raises(UserError, match=f"tensors/{name} is not the file that data.json was written for: run 1_prepare_data again"):
             read[place]
 
 
