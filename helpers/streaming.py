@@ -34,7 +34,7 @@ class Stream:
     """
 
     def __init__(self, folder: Path, data: Data, how: Preprocess, workers: int = 1):
-        settings = PrepareData(**data.params)
+        settings = PrepareData(**{**data.params, "workers": {}})  # who prepared, by an engine that need not be here, decides nothing
         self._source = archives.open_source(settings.images, folder / "artefacts")
         if files.sha256(self._source) != data.source_sha256:
             raise UserError(f"{settings.images} is not what data.json was made from: run 1_prepare_data again.")

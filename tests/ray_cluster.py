@@ -109,7 +109,7 @@ class Misbehaving(Evaluator):
     def __init__(self, job):
         super().__init__(job)
         self._faults = json.loads((job.folder / "faults.json").read_text())
-        self._role = next((role for role in ("wrong", "drifts", "hangs", "slow") if self._claim(role)), "")
+        self._role = next((role for role in ("wrong", "drifts", "hangs", "slow") if claim(job.folder, role, self._faults)), "")
 
     def load(self):
         if text := self._faults.get("load_fails"):
@@ -144,13 +144,14 @@ class Misbehaving(Evaluator):
 
         self._backend = Wrong()
 
-    def _claim(self, role: str) -> bool:
-        """Return whether this worker is among the first so many that ask for a role."""
-        for number in range(self._faults.get(role, 0)):
-            with contextlib.suppress(FileExistsError):
-                (self._job.folder / f"claim_{role}_{number}").touch(exist_ok=False)
-                return True
-        return False
+
+def claim(folder: Path, role: str, faults: dict) -> bool:
+    """Return whether who calls is among the first so many that ask for a role."""
+    for number in range(faults.get(role, 0)):
+        with contextlib.suppress(FileExistsError):
+            (folder / f"claim_{role}_{number}").touch(exist_ok=False)
+            return True
+    return False
 
 
 @functools.cache

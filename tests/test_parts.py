@@ -120,6 +120,14 @@ def test_a_part_that_was_cut_off_or_is_gone_is_told_without_reading(index, tmp_p
     assert [path.name for path in parts.damaged(index)] == ["0.npy", "4.npy"]
 
 
+@pytest.mark.parametrize(("value", "told"), [(1, ["3.npy"]), (0, [])], ids=["changed", "only written again"])
+def test_a_part_that_was_written_after_the_index_is_read_to_see_whether_it_is_the_same(index, whole, tmp_path, value, told):
+    np.save(tmp_path / "tensors" / "3.npy", whole[3:4] ^ np.uint8(value))
+    later = index.stat().st_mtime_ns + 10**9
+    os.utime(tmp_path / "tensors" / "3.npy", ns=(later, later))
+    assert [path.name for path in parts.damaged(index)] == told
+
+
 @pytest.mark.parametrize(("first", "count"), [(0, 10), (2, 5), (8, 5)])
 def test_a_model_receives_the_same_batches(index, whole, first, count):
     pairs = [list(Tensors(pixels, HOW).part(first, count).batches(3)) for pixels in (open_pixels(index), whole)]

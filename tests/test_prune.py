@@ -53,6 +53,16 @@ def test_artefacts_go_and_records_and_pages_stay(reports, capsys):
     assert capsys.readouterr().out == "0.0 kB freed in 0 runs\n"
 
 
+def test_what_workers_left_goes_too(reports, capsys):
+    for name in ("tensors/0.npy", "tensors.json", "tensors.unfinished/0.npy", "units/candidate/0.npz"):
+        (reports / "one" / "artefacts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (reports / "one" / "artefacts" / name).write_bytes(bytes(1000))
+    age(reports / "one", 2)
+    assert prune.main(["one"]) == 0
+    assert names(reports / "one") == KEPT
+    assert "tensors 1.0 kB" in capsys.readouterr().out
+
+
 def test_a_dry_run_says_the_same_and_removes_nothing(reports, capsys):
     before = names(reports)
     assert prune.main(["one", "--dry-run"]) == 0
