@@ -77,6 +77,11 @@ def is_the_serial_run(folder, source, **settings):
     return True
 
 
+def written_at(folder, firsts):
+    """Return when the parts of these units were written."""
+    return [(folder / f"{first}.npy").stat().st_mtime_ns for first in firsts]
+
+
 @pytest.fixture
 def images(tmp_path):
     return write_images(tmp_path / "images", 160)
@@ -167,13 +172,14 @@ def test_a_unit_that_always_fails_stops_the_run_and_the_next_does_only_what_is_m
     )
     with pytest.raises(UserError, match=expected):
         by_workers(misbehaving, images, {"max_retries": 1})
-    there = {path.name: path.stat().st_mtime_ns for path in (misbehaving / "artefacts" / "tensors.unfinished").iterdir()}
-    assert "0.npy" in there
-    assert "96.npy" not in there
+    lines = map(json.loads, (misbehaving / "artefacts" / "tensors.jsonl.partial").read_text().splitlines())
+    known = [line["unit"][0] for line in lines if "made" in line]
+    assert 0 in known
+    assert 96 not in known
+    there = written_at(misbehaving / "artefacts" / "tensors.unfinished", known)
     misbehave(misbehaving)
     by_workers(misbehaving, images, {"count": 1})  # another number of workers decides nothing
-    now = {path.name: path.stat().st_mtime_ns for path in (misbehaving / "artefacts" / "tensors").iterdir()}
-    assert {name: now[name] for name in there} == there
+    assert written_at(misbehaving / "artefacts" / "tensors", known) == there
     assert is_the_serial_run(misbehaving, images)
 
 
@@ -193,10 +199,9 @@ def test_an_interrupted_run_goes_on_and_a_part_that_was_cut_off_meanwhile_is_mad
             by_workers(tmp_path / "run", images)
     unfinished = tmp_path / "run" / "artefacts" / "tensors.unfinished"
     os.truncate(unfinished / f"{added[0]}.npy", 500)
-    kept = {first: (unfinished / f"{first}.npy").stat().st_mtime_ns for first in added[1:]}
+    there = written_at(unfinished, added[1:])
     by_workers(tmp_path / "run", images)
-    parts = tmp_path / "run" / "artefacts" / "tensors"
-    assert {first: (parts / f"{first}.npy").stat().st_mtime_ns for first in kept} == kept
+    assert written_at(tmp_path / "run" / "artefacts" / "tensors", added[1:]) == there
     assert is_the_serial_run(tmp_path / "run", images)
 
 
@@ -238,11 +243,11 @@ def test_a_serial_run_and_one_by_workers_leave_nothing_of_each_other(tmp_path, i
     assert set(os.listdir(tmp_path / "run" / "artefacts")) == in_parts
     assert is_the_serial_run(tmp_path / "run", images)
     # a run that ended before its record has all it needs
-    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "artefacts" / "tensors").iterdir()}
+    there = written_at(tmp_path / "run" / "artefacts" / "tensors", range(0, 160, 32))
     (tmp_path / "run" / "data.json").unlink()
     monkeypatch.setattr(cluster, "joined", lambda workers: pytest.fail("asked"))
     by_workers(tmp_path / "run", images)
-    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "artefacts" / "tensors").iterdir()} == before
+    assert written_at(tmp_path / "run" / "artefacts" / "tensors", range(0, 160, 32)) == there
     assert is_the_serial_run(tmp_path / "run", images)
     # and who prepared them decides nothing of what comes next
     settings = params.check(params.PrepareData, run=str(tmp_path / "run"), images=str(images), labels="", max_rejected=2)
