@@ -35,6 +35,7 @@ from helpers import (
     accuracy,
     archives,
     backends,
+    chunks,
     dataset,
     environment,
     fast_pixels,
@@ -144,13 +145,13 @@ def to_bin(rows: Path, folder: Path, encoded: list[bytes]) -> None:
     bin_files.write_bin(folder, stems, (tensors[start : start + kit.CHUNK] for start in range(0, len(tensors), kit.CHUNK)))
 
 
-def in_chunks(encoded: list[bytes]) -> list[prepare.Chunk]:
+def in_chunks(encoded: list[bytes]) -> list[chunks.Chunk]:
     """Return images as a thread gets them."""
     images = [(place, f"{place}.JPEG", partial(encoded.__getitem__, place)) for place in range(len(encoded))]
-    return [images[start : start + prepare.CHUNK] for start in range(0, len(images), prepare.CHUNK)]
+    return [images[start : start + chunks.CHUNK] for start in range(0, len(images), chunks.CHUNK)]
 
 
-prepared_by = partial(prepare.prepare_chunk, how=HOW, max_pixels=preprocess.MAX_PIXELS, fast=True, hashed=True)
+prepared_by = partial(chunks.prepare_chunk, how=HOW, max_pixels=preprocess.MAX_PIXELS, fast=True, hashed=True)
 
 
 def guide(encoded: bytes) -> np.ndarray:
@@ -166,10 +167,10 @@ def guide(encoded: bytes) -> np.ndarray:
 
 def two_threads(encoded: list[bytes]) -> dict:
     """Return how much faster two threads prepare than one, over what two processes of pure Python gain here."""
-    chunks = in_chunks(encoded) * 6
+    work = in_chunks(encoded) * 6
 
     def by(workers: int) -> None:
-        for _ in pipeline.in_order(prepared_by, chunks, workers):
+        for _ in pipeline.in_order(prepared_by, work, workers):
             pass
 
     with multiprocessing.get_context("spawn").Pool(2) as pool:

@@ -73,6 +73,11 @@ def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
             yield from _from_tar(source, set(names), kind == "tar")
 
 
+def seekable(source: Path) -> bool:
+    """Return whether any image can be read without those before it; of a compressed tar it can't."""
+    return _kind(source) != "compressed tar"
+
+
 @dataclass(frozen=True)
 class _Entry:
     name: str

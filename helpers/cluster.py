@@ -49,6 +49,24 @@ def demand(workers: Workers) -> dict:
     return {"num_cpus": 0, **own}
 
 
+def for_cores(workers: Workers) -> Workers:
+    """Return the workers for what needs no accelerator: as many as there are cores for, where the others are one for each accelerator.
+
+    Ray must be joined.
+    """
+    import ray
+
+    if workers.resource == "CPU":
+        return workers
+    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    count = sum(number // workers.cpus_per_worker for number in cores)
+    if not count:
+        raise ParameterError(
+            f"no host that Ray has joined has {workers.cpus_per_worker} cores for a worker: lower workers.cpus_per_worker."
+        )
+    return workers.model_copy(update={"resource": "CPU", "count": count})
+
+
 def _connect(workers: Workers) -> None:
     import ray
 

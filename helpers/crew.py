@@ -9,11 +9,26 @@ from typing import Any, Literal
 
 from helpers import cluster
 from helpers.errors import first_line
-from helpers.evaluator import Loaded
 from helpers.params import Workers
 
 POLL_SECONDS = 0.5  # how often it is looked whether one hangs
 LOAD_SECONDS = 600  # that a process may take to start and to load its model: a compiler may be part of that
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a worker says of itself once it is ready."""
+
+    host: str
+    place: str  # the process on its host, and the card and chip where they can be told
+    described: dict
+    reason: str | None  # why it must not be asked
+    probe: Any  # its answers to the first images
+
+    @property
+    def runs(self) -> str:
+        """Return runtime, version, provider and precision, which a result has one of."""
+        return self.described["backend"]
 
 
 @dataclass(frozen=True)

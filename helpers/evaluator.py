@@ -10,28 +10,13 @@ import numpy as np
 
 from helpers import backends, dataset, evaluation, files, probes
 from helpers.ascend import npu_smi
+from helpers.crew import Loaded
 from helpers.errors import UserError
 from helpers.params import Target
 from helpers.records import Data, Model
 from helpers.scores import Scores
 from helpers.tensors import Tensors
 from helpers.units import Unit
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a worker says of itself once its model is loaded."""
-
-    host: str
-    place: str  # the process on its host, and the card and chip where they can be told
-    described: dict
-    reason: str | None  # why it must not be asked
-    probe: np.ndarray | None  # its answers to the first images
-
-    @property
-    def runs(self) -> str:
-        """Return runtime, version, provider and precision, which a result has one of."""
-        return self.described["backend"]
 
 
 @dataclass(frozen=True)

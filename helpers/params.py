@@ -136,7 +136,10 @@ class Target(Settings):
 
 
 class Workers(Settings):
-    """Who evaluates: this process alone, or actors on Ray that each have a device, and the model on it, to themselves."""
+    """Who prepares and evaluates: this process alone, or actors on Ray that each have a device, and the model on it, to themselves.
+
+    Preparing needs cores: with GPU or NPU it takes all that Ray has, a worker for each `cpus_per_worker` of them.
+    """
 
     engine: Literal["serial", "ray"] = "serial"
     address: Annotated[str, AfterValidator(_ray_address)] = ""  # empty starts Ray here, auto joins the one that runs here
@@ -179,6 +182,7 @@ class PrepareData(Settings):
     store: Literal["all", "sample"] = "all"
     other_ways: Annotated[int, Field(ge=0)] = 200
     max_pixels: Annotated[int, Field(gt=0, le=2 * MAX_PIXELS)] = MAX_PIXELS
+    workers: Workers = Workers()
 
     @model_validator(mode="after")
     def _onnx_needs_preprocess(self) -> Self:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import archives, dataset, files, preprocess
+from helpers import archives, dataset, files, parts, preprocess
 from helpers.errors import UserError
 from helpers.records import Data
 
@@ -16,7 +16,7 @@ def of(folder: Path, data: Data, places: Sequence[int]) -> np.ndarray | None:
     That is where a streamed run's images are gone, or others by now; a store that is there has all.
     """
     if not data.streamed:
-        return np.load(folder / data.tensors, mmap_mode="r")[list(places)]
+        return parts.open_pixels(folder / data.tensors)[list(places)]
     try:
         source = archives.open_source(data.params["images"], folder / "artefacts")
         if files.sha256(source) != data.source_sha256:

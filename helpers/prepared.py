@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import dataset, files, formats
+from helpers import dataset, files, formats, parts
 from helpers.dataset import Manifest
 from helpers.elements import Gallery, Group, Sentence, Table
 from helpers.records import Rejected, Remark, Seen, Throughput
-from helpers.store import STORE
+from helpers.store import Filled
 
 MANIFEST = "manifest.csv"
 SHOWN = 20  # images listed by name in the notebook; the record has all
@@ -20,6 +20,7 @@ class Prepared:
     """Images that are ready: which, those left out, what is to be known of them, how fast it went, and where they are."""
 
     folder: Path
+    filled: Filled
     images: int
     sampled: bool  # the store has some of the images only, and so have rejects, remarks and duplicates
     stored: Manifest  # the rows of the store
@@ -32,7 +33,7 @@ class Prepared:
 
     def in_words(self) -> Group:
         """Return what was made, and the images that were left out or need a word."""
-        size = (self.folder / STORE).stat().st_size / 1e6
+        size = parts.open_pixels(self.filled.path).nbytes / 1e6
         rate = f"prepared at {self.throughput.images_per_second:,.0f} images per second, {size:,.1f} MB; decoded and resized {self.decoder}"
         count = len(self.stored.names)
         later = (
@@ -46,6 +47,7 @@ class Prepared:
                 Sentence(f"{formats.counted(twice, 'image')} the same, byte by byte, as another: {first} first.", "warning")
                 if twice
                 else None,
+                *(Sentence(remark, "warning") for remark in self.filled.worker_remarks),
                 listed("left out", [[entry.name, entry.reason] for entry in self.rejected]),
                 listed("to be known", [[entry.name, entry.text] for entry in self.remarks]),
             ]
@@ -58,7 +60,7 @@ class Prepared:
         if len(chosen) < count:  # few classes, or none
             chosen = np.union1d(chosen, np.arange(min(count, len(labels))))[:count]
         texts = [caption(self.stored.names[index], int(labels[index]), class_names) for index in chosen]
-        return Gallery(np.load(self.folder / STORE, mmap_mode="r")[chosen], texts, "Resized and cropped; not yet normalised.")
+        return Gallery(parts.open_pixels(self.filled.path)[chosen], texts, "Resized and cropped; not yet normalised.")
 
     def body(self) -> dict:
         """Return what data.json says of the prepared images."""
@@ -67,14 +69,16 @@ class Prepared:
             "streamed": self.sampled,
             "manifest": f"artefacts/{MANIFEST}",
             "manifest_sha256": files.sha256(self.folder / MANIFEST),
-            "tensors": f"artefacts/{STORE}",
-            "tensors_sha256": files.sha256(self.folder / STORE),
+            "tensors": f"artefacts/{self.filled.path.name}",
+            "tensors_sha256": files.sha256(self.filled.path),
             "rejected": self.rejected,
             "remarks": self.remarks,
             "duplicates": self.duplicates,
             "decoder": self.decoder,
             "seen": self.seen,
             "throughput": self.throughput,
+            "units": self.filled.units,
+            "worker_remarks": self.filled.worker_remarks,
         }
 
 

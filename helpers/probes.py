@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import backends, evaluation, parity
-from helpers.errors import UserError
+from helpers import backends, evaluation, majority, parity
 from helpers.params import Target
 from helpers.records import Data, Model
 from helpers.tensors import Tensors
 
-IMAGES = 16  # the first of the run, fewer where there are fewer
+UNDECIDED = (
+    "answer the first images differently and the original decides for none of them: "
+    "see the devices' health, and that all hosts have the same driver."
+)
 
 
 def agree(expected: np.ndarray, found: np.ndarray, cosine_min: float | None) -> bool:
@@ -32,22 +34,16 @@ def agree(expected: np.ndarray, found: np.ndarray, cosine_min: float | None) -> 
 def believed(answers: Mapping[str, np.ndarray], exact: bool, original: Callable[[], np.ndarray]) -> np.ndarray:
     """Return the answers [N, classes] of a worker that is to be believed; those that do not agree with it are to be put aside.
 
-    More than half of the workers that agree are believed, a single one too. Without such a majority (there are two, or all differ) that
-    is believed which agrees with `original`, what 2_convert compared the model with. UserError where that does not decide either.
+    `majority` says who is; what is known is `original`, what 2_convert compared the model with.
     """
-    cosine_min = None if exact else parity.COSINE_MIN
-    company = {name: [other for other in answers if agree(answers[name], answers[other], cosine_min)] for name in answers}
-    best = max(company, key=lambda name: len(company[name]))
-    if 2 * len(company[best]) > len(answers):
-        return answers[best]
-    known = original()
-    right = [name for name in answers if agree(known, answers[name], None if exact else parity.COSINE_LABELLED)]
-    if not right or set(right) - set(company[right[0]]):
-        raise UserError(
-            f"{' and '.join(answers)} answer the first images differently and the original decides for none of them: "
-            "see the devices' health, and that all hosts have the same driver."
-        )
-    return answers[right[0]]
+
+    def same(expected: np.ndarray, found: np.ndarray) -> bool:
+        return agree(expected, found, None if exact else parity.COSINE_MIN)
+
+    def is_right(known: np.ndarray, found: np.ndarray) -> bool:
+        return agree(known, found, None if exact else parity.COSINE_LABELLED)
+
+    return majority.believed(answers, same, original, is_right, UNDECIDED)
 
 
 def original(folder: Path, data: Data, model: Model, batch_size: int) -> np.ndarray:
@@ -58,5 +54,5 @@ def original(folder: Path, data: Data, model: Model, batch_size: int) -> np.ndar
 
 def probe(backend: backends.Backend, images: Tensors, batch_size: int) -> np.ndarray:
     """Return the answers [N, classes] to the first images of a run."""
-    batches = images.part(0, IMAGES).batches(batch_size)
+    batches = images.part(0, majority.IMAGES).batches(batch_size)
     return np.concatenate([evaluation.answers(backend, batch, batch_size) for _, batch in batches])

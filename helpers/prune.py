@@ -14,13 +14,15 @@ from pathlib import Path
 
 from helpers import ROOT, files, formats, run_folders, steps
 from helpers.errors import ParameterError
+from helpers.store_journal import JOURNAL
 
 REPORTS = ROOT / "reports"
 KNOWN = (  # what notebooks leave in artefacts/: files, then folders; whatever else lies there is somebody's own
     *("manifest.csv", "tensors.npy", "tensors.jsonl", "*.npz", "*.onnx", "*.onnx.data", "*.om", "sweep_blocks.jsonl", "aipp.cfg", "*.log"),
-    *("*.partial", f"{files.UNFINISHED}*", "*_int8", "atc", "photographs", "recorded_*"),
+    *("tensors.json", "*.partial", f"{files.UNFINISHED}*", "*_int8", "atc", "photographs", "recorded_*"),
+    *("tensors", "tensors.unfinished", "units"),
 )
-JOURNAL = "tensors.jsonl.partial"  # of helpers.store: it stays when the run is finished
+UNFINISHED = ("*.partial", "tensors.unfinished/*", "units/*/*")  # of one process, of workers that prepare and that evaluate
 DAY, QUIET = 86_400, 60  # seconds; between two notebooks nothing is being written for a moment
 QUIET_PARTIAL = 1_800  # seconds; a point of the longest profile can leave its partial file alone for a quarter of an hour
 
@@ -103,9 +105,9 @@ def _why_left_alone(run: Path) -> str:
     artefacts = run / "artefacts"
     if run.is_symlink() or artefacts.is_symlink():
         return "its files lie elsewhere, behind a link"
-    partial = _seconds_since(path for path in artefacts.glob("*.partial") if path.name != JOURNAL) < QUIET_PARTIAL
+    unfinished = [path for pattern in UNFINISHED for path in artefacts.glob(pattern) if path.name != JOURNAL]
     recent = min(_seconds_since(place.glob("*")) for place in (run, artefacts)) < QUIET
-    if partial or recent or any(map(files.is_being_written, (run, artefacts))):
+    if _seconds_since(unfinished) < QUIET_PARTIAL or recent or any(map(files.is_being_written, (run, artefacts))):
         return "it is being written or was a moment ago"
     return ""
 

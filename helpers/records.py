@@ -86,6 +86,19 @@ class Throughput(Body):
     seconds: float
 
 
+class UnitDone(Body):
+    """Which worker prepared or evaluated a unit of images."""
+
+    first: int  # place in the manifest
+    count: int
+    host: str
+    device: str
+    place: str  # the process on its host, and the card and chip where they can be told
+    started_utc: str  # by the clock of whoever handed it out
+    seconds: float
+    tries: int  # 1: the first did it
+
+
 class Data(Record):
     STEP = "1_prepare_data"
     PACKAGES = (
@@ -125,6 +138,8 @@ class Data(Record):
     throughput: Throughput
     what_if: str | None = None  # some images prepared otherwise; 3_accuracy does without where they are not at hand
     what_if_sha256: str | None = None
+    units: list[UnitDone] = []  # where workers shared the images
+    worker_remarks: list[str] = []  # which of them were put aside or lost, or why there were none
 
     def artefacts(self) -> dict[str, str]:
         return {self.manifest: self.manifest_sha256, self.tensors: self.tensors_sha256}
@@ -216,19 +231,6 @@ class LabelSet(Body):
     images: int  # that have a label in it
     top1_pct: float
     top1_interval_pct: Interval
-
-
-class UnitDone(Body):
-    """Which worker evaluated a unit of images."""
-
-    first: int  # place in the manifest
-    count: int
-    host: str
-    device: str
-    place: str  # the process on its host, and the card and chip where they can be told
-    started_utc: str  # by the clock of whoever handed it out
-    seconds: float
-    tries: int  # 1: the first did it
 
 
 class Result(Body):

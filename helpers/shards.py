@@ -1,16 +1,20 @@
 """Evaluation shared by workers on Ray: units of images, each on disk as soon as it is done, that together are the serial run's answers."""
 
 import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from helpers import cluster, crew, probes, steps, units
+import numpy as np
+
+from helpers import cluster, crew, parity, probes, steps, units
+from helpers.crew import Loaded
 from helpers.errors import UserError
 from helpers.evaluator import Evaluator, Job
 from helpers.params import Target, Workers
 from helpers.records import Accuracy, Data, Model
 from helpers.steps import Step
 from helpers.units import Kept
-from helpers.work import Work
+from helpers.work import Kind, Work
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,9 @@ def evaluate(step: Step, data: Data, model: Model, stage: str, target: Target) -
     kept = Kept(step.artefacts / "units" / stage, f"{key} {data.manifest_sha256}", cut)
     target = target.model_copy(update={"threads": target.threads or limits.cpus_per_worker})
     job = Job(step.folder, data, model, target, settings.batch_size, settings.keep_logits, limits.resource)
-    original = functools.partial(probes.original, step.folder, data, model, settings.batch_size)
+    kind = _kind(functools.partial(probes.original, step.folder, data, model, settings.batch_size))
     with cluster.joined(limits):
-        work = Work(kept, limits, lambda number: crew.hire(number, limits, Evaluator, job), original)
+        work = Work(kind, kept, limits, lambda number: crew.hire(number, limits, Evaluator, job))
         try:
             first = work.start()
             if not first.reason:
@@ -49,3 +53,25 @@ def evaluate(step: Step, data: Data, model: Model, stage: str, target: Target) -
         finally:
             work.end()
     return Shared(first.described, first.reason, work.remarks, kept)
+
+
+def _kind(original: Callable[[], np.ndarray]) -> Kind:
+    """Return evaluation as a kind of work."""
+
+    def believed(alike: Mapping[str, Loaded]) -> np.ndarray:
+        exact = all(map(_is_exact, alike.values()))
+        return probes.believed({name: loaded.probe for name, loaded in alike.items()}, exact, original)
+
+    return Kind(
+        notebook=Accuracy.STEP,
+        name="accuracy",
+        getting_ready="loading the model",
+        otherwise="answers the first images otherwise than it should",
+        ask=lambda unit: ("evaluate", unit),
+        believed=believed,
+        agree=lambda right, found: probes.agree(right.probe, found, None if _is_exact(right) else parity.COSINE_MIN),
+    )
+
+
+def _is_exact(loaded: Loaded) -> bool:
+    return loaded.described["precision"] == "fp32"

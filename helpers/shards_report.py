@@ -1,44 +1,51 @@
-"""Who evaluated what, where workers shared the images: a table by worker, and when each was at it."""
+"""Who prepared or evaluated what, where workers shared the images: a table by worker, and when each was at it."""
 
 from datetime import datetime
+from typing import Literal
 
 import matplotlib
 from matplotlib.figure import Figure as Canvas
 
 from helpers import charts, formats
 from helpers.elements import Figure, Group, Table
-from helpers.records import Result, UnitDone
+from helpers.records import UnitDone
 
 FIRST_TRY = {"facecolor": "#0072b2"}  # Okabe-Ito
 LATER_TRY = {"facecolor": "#d55e00", "hatch": "////"}  # colour is never the only cue
 
 
-def shares(result: Result) -> Group | None:
-    """Return which worker evaluated how many images, how fast and when; None where one process did it all."""
-    if not result.units:
+INCLUDED = {  # in the time at work
+    "prepared": "reading them and writing the store included",
+    "evaluated": "reading and normalising included, which is no measurement of the device",
+}
+
+
+def shares(units: list[UnitDone], did: Literal["prepared", "evaluated"]) -> Group | None:
+    """Return which worker prepared or evaluated how many images, how fast and when; None where one process did it all."""
+    if not units:
         return None
-    workers = _by_worker(result.units)
-    rows = [[*worker, len(units), _images(units), f"{_busy(units):.2f}", _rate(units), _later(units)] for worker, units in workers.items()]
+    workers = _by_worker(units)
+    rows = [[*worker, len(done), _images(done), f"{_busy(done):.2f}", _rate(done), _later(done)] for worker, done in workers.items()]
     headers = ["device", "process", "host", "units", "images", "seconds at work", "images per second", "units that had failed before"]
     caption = (
-        "Who evaluated the images; a worker takes the next unit when it has done one, so that a faster one does more. Images per second: "
-        "of its time at work, reading and normalising included, which is no measurement of the device."
+        f"Who {did} the images; a worker takes the next unit when it has done one, so that a faster one does more. Images per second: "
+        f"of its time at work, {INCLUDED[did]}."
     )
-    return Group([Table(headers, rows, caption), timeline(result)])
+    return Group([Table(headers, rows, caption), timeline(units)])
 
 
-def timeline(result: Result) -> Figure:
+def timeline(units: list[UnitDone]) -> Figure:
     """Return a bar for each unit, a line for each worker, over the seconds since the first began."""
-    workers = _by_worker(result.units)
-    began = min(map(_start, result.units))
-    lasted = max(_start(unit) + unit.seconds for unit in result.units) - began
-    title = f"{formats.counted(_images(result.units), 'image')} by {formats.counted(len(workers), 'worker')}"
-    share = 100 * _busy(result.units) / (lasted * len(workers))
+    workers = _by_worker(units)
+    began = min(map(_start, units))
+    lasted = max(_start(unit) + unit.seconds for unit in units) - began
+    title = f"{formats.counted(_images(units), 'image')} by {formats.counted(len(workers), 'worker')}"
+    share = 100 * _busy(units) / (lasted * len(workers))
     with matplotlib.rc_context(charts.RC):
         canvas = Canvas(figsize=(7.5, 1.4 + 0.3 * len(workers)), layout="constrained")
         axes = canvas.subplots()
-        for line, units in enumerate(workers.values()):
-            for style, chosen in ((FIRST_TRY, _tried(units, later=False)), (LATER_TRY, _tried(units, later=True))):
+        for line, done in enumerate(workers.values()):
+            for style, chosen in ((FIRST_TRY, _tried(done, later=False)), (LATER_TRY, _tried(done, later=True))):
                 spans = [(_start(unit) - began, unit.seconds) for unit in chosen]
                 axes.broken_barh(spans, (line - 0.35, 0.7), edgecolor="white", linewidth=0.5, **style)
         axes.set_yticks(range(len(workers)), [f"{place}, {host}" for _, place, host in workers], fontsize=8)
@@ -47,7 +54,7 @@ def timeline(result: Result) -> Figure:
         axes.set_axisbelow(True)
         charts.head(canvas, axes, title, f"together at work for {share:.0f} % of the time shown")
         svg = charts.svg(canvas)
-    said = "; ".join(f"{place}, {host}: {_images(units)} images in {_busy(units):.2f} s" for (_, place, host), units in workers.items())
+    said = "; ".join(f"{place}, {host}: {_images(done)} images in {_busy(done):.2f} s" for (_, place, host), done in workers.items())
     caption = (
         "A bar for each unit. Hatched: it had failed before. Gaps are waiting, for the next unit or for the next start of an "
         "interrupted run."

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from helpers import ROOT, environment, files
+from helpers import ROOT, environment, files, parts
 from helpers.ascend import atc, npu_smi
 from helpers.errors import UserError
 from helpers.params import Accuracy, Settings
@@ -103,7 +103,7 @@ def fingerprint(kind: type[Record], settings: Settings, inputs: tuple[Record, ..
     """Return the sha256 over everything that a step's result depends on."""
     hashes = files.sha256_many(settings.files())
     parts = {
-        "params": settings.model_dump(mode="json", exclude={"run"}),
+        "params": settings.model_dump(mode="json", exclude={"run"} | _who_works(kind)),
         "inputs": [record.model_dump_json() if kind.QUOTES_INPUTS else record.fingerprint for record in inputs],
         "files": [hashes[path] for path in settings.files()],
         "code": _code_hash(kind),
@@ -139,16 +139,24 @@ def is_brought(kind: type[Record], settings: Settings, run_folder: Path) -> bool
     if record.inputs != inputs:
         return False
     elsewhere = any(record.environment.get(fact) != value for fact, value in environment.machine().items())
-    return elsewhere and record.params == {**settings.model_dump(mode="json"), "run": run_folder.name}
+    who = _who_works(kind)
+    told = {name: value for name, value in record.params.items() if name not in who}
+    return elsewhere and told == {**settings.model_dump(mode="json", exclude=who), "run": run_folder.name}
 
 
 def _check_artefacts(record: Record, run_folder: Path) -> None:
-    """Raise UserError when a file that a record vouches for is gone or is another one by now."""
+    """Raise UserError when a file that a record vouches for is gone or is another one by now; of a store in parts, sizes are looked at."""
     paths = {run_folder / name: sha256 for name, sha256 in record.artefacts().items()}
     found = files.sha256_many([path for path in paths if path.exists()])
     wrong = [path for path, sha256 in paths.items() if found.get(path) != sha256]
+    wrong = wrong or [part for path in paths if path.name == parts.INDEX for part in parts.damaged(path)]
     if wrong:
         raise UserError(f"{wrong[0].name} is not the file that {record.file_name()} was written for: run {record.STEP} again.")
+
+
+def _who_works(kind: type[Record]) -> set[str]:
+    """Return the parameters that decide who works and nothing else: by whomever images are prepared, they come out the same."""
+    return set() if kind.ON_DEVICE else {"workers"}
 
 
 def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:

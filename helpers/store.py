@@ -5,18 +5,19 @@ uint8 [N, crop, crop, 3] in one .npy file: a quarter of the space of float32, an
 
 import contextlib
 import io
-import json
 import os
-from collections.abc import Iterator
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from helpers import files
+from helpers import files, formats
 from helpers.errors import UserError
+from helpers.records import UnitDone
+from helpers.store_journal import Journal, on_disk
 
-STORE, JOURNAL = "tensors.npy", "tensors.jsonl.partial"  # the journal goes, as all that is partial, where a run is forced
+STORE = "tensors.npy"
 HEADER_BYTES = 128  # of this .npy file, whatever the number of rows: NumPy leaves room for its digits
 CHECKPOINT_IMAGES = 1024  # so many at most are prepared again after a kill
 
@@ -42,6 +43,26 @@ class Progress:
             getattr(self, name).extend(getattr(other, name))
 
 
+@dataclass(frozen=True)
+class Filled:
+    """A finished store, what is to be said of its images, and of the workers that prepared them, if there were any."""
+
+    path: Path
+    progress: Progress
+    units: list[UnitDone] = field(default_factory=list)
+    worker_remarks: list[str] = field(default_factory=list)
+
+
+def check_space(folder: Path, images: int, crop: int) -> None:
+    """Raise UserError when so many prepared images will not fit."""
+    needed, free = images * crop**2 * 3, shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"{folder} needs {formats.size(needed)} for prepared images, and {formats.size(free)} are free there: free space, say "
+            "store: sample, or choose another run folder or a subset."
+        )
+
+
 class Store:
     """A store being written: opening one continues what the same key left, whenever that was stopped.
 
@@ -50,15 +71,15 @@ class Store:
     """
 
     def __init__(self, folder: Path, key: str, crop: int, anew: bool = False):
-        self.path, self._partial, self._journal = folder / STORE, folder / f"{STORE}.partial", folder / JOURNAL
-        self._key, self._crop = key, crop
+        self.path, self._partial, self._crop = folder / STORE, folder / f"{STORE}.partial", crop
+        self._journal = Journal(folder, key)
         self.progress, self._since, self.finished = Progress(), Progress(), False
         files.make_folder(folder)
         if anew:
-            self._journal.unlink(missing_ok=True)
+            self._journal.path.unlink(missing_ok=True)
         self._restore()
         if not self.finished:
-            with _on_disk(self._partial):
+            with on_disk(self._partial):
                 self._partial.touch()
                 self._file = self._partial.open("r+b")
                 self._file.truncate(self._size(self.progress))
@@ -66,7 +87,7 @@ class Store:
 
     def append(self, pixels: np.ndarray, what: Progress) -> None:
         """Write rows uint8 [M, crop, crop, 3], and remember what they are until the next checkpoint."""
-        with _on_disk(self._partial):
+        with on_disk(self._partial):
             self._file.write(np.ascontiguousarray(pixels).data)
         self.progress.add(what)
         self._since.add(what)
@@ -75,10 +96,10 @@ class Store:
 
     def checkpoint(self) -> None:
         """Put everything appended so far safely on disk, the rows before the journal's line that says they are there."""
-        with _on_disk(self._partial):
+        with on_disk(self._partial):
             self._file.flush()
             os.fsync(self._file.fileno())
-        self._note({"progress": asdict(self._since)})
+        self._journal.note({"progress": asdict(self._since)})
         self._since = Progress()
 
     def finish(self) -> None:
@@ -86,13 +107,13 @@ class Store:
         if self.finished:
             return
         self.checkpoint()
-        with _on_disk(self._partial):
+        with on_disk(self._partial):
             self._file.seek(0)
             self._file.write(self._header())
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-        self._note({"finished": _state(self._partial)})  # a rename changes neither size nor time
+        self._journal.note({"finished": _state(self._partial)})  # a rename changes neither size nor time
         os.replace(self._partial, self.path)
         self.finished = True
 
@@ -100,12 +121,12 @@ class Store:
         """Leave nothing of a store that is not finished."""
         with contextlib.suppress(OSError):  # what is still to be written need not be
             self._file.close()
-        for path in (self._partial, self._journal):
+        for path in (self._partial, self._journal.path):
             path.unlink(missing_ok=True)
 
     def _restore(self) -> None:
         """Take in what the journal says of this key, as far as the rows are there."""
-        entries = list(self._entries())
+        entries = list(self._journal.entries())
         progress = Progress()
         for entry in entries:
             if "progress" in entry:
@@ -118,21 +139,7 @@ class Store:
             self.progress = progress
         else:
             entries = []
-        files.write_text(self._journal, "".join(json.dumps(entry) + "\n" for entry in entries if "progress" in entry))
-
-    def _entries(self) -> Iterator[dict]:
-        """Yield the journal's lines for this key, to the first that was cut off."""
-        with contextlib.suppress(OSError, ValueError):
-            for line in self._journal.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
-                if entry["key"] == self._key:
-                    yield entry
-
-    def _note(self, what: dict) -> None:
-        with _on_disk(self._journal), self._journal.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps({"key": self._key, **what}) + "\n")
-            journal.flush()
-            os.fsync(journal.fileno())
+        self._journal.begin(entry for entry in entries if "progress" in entry)
 
     def _size(self, progress: Progress) -> int:
         return HEADER_BYTES + len(progress.kept) * self._crop**2 * 3
@@ -146,12 +153,3 @@ class Store:
 def _state(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
-
-
-@contextlib.contextmanager
-def _on_disk(path: Path) -> Iterator[None]:
-    """Say a full disk as a UserError."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"can't write {path}: {error.strerror or error}; free space or choose another run folder.") from error

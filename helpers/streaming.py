@@ -14,9 +14,9 @@ import numpy as np
 
 from helpers import archives, dataset, environment, fast_pixels, files, formats, pipeline, preprocess
 from helpers.backends import Backend
+from helpers.chunks import Chunk, chunks, prepare_chunk, refuse_too_many
 from helpers.errors import UserError
 from helpers.params import LIVE, PrepareData, Target
-from helpers.prepare import Chunk, chunks, prepare_chunk, refuse_too_many
 from helpers.preprocess import Preprocess
 from helpers.records import Data, Rejected, Remark
 from helpers.store import Progress
@@ -34,7 +34,7 @@ class Stream:
     """
 
     def __init__(self, folder: Path, data: Data, how: Preprocess, workers: int = 1):
-        settings = PrepareData(**data.params)
+        settings = PrepareData(**{**data.params, "workers": {}})  # who prepared, by an engine that need not be here, decides nothing
         self._source = archives.open_source(settings.images, folder / "artefacts")
         if files.sha256(self._source) != data.source_sha256:
             raise UserError(f"{settings.images} is not what data.json was made from: run 1_prepare_data again.")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import pipeline, preprocess
+from helpers import parts, pipeline, preprocess
+from helpers.parts import Parts
 from helpers.preprocess import Preprocess
 from helpers.records import Data
 
@@ -14,15 +15,15 @@ from helpers.records import Data
 class Tensors:
     """A prepared set of images as the model receives them."""
 
-    def __init__(self, pixels: np.ndarray, how: Preprocess):
+    def __init__(self, pixels: np.ndarray | Parts, how: Preprocess):
         self.pixels = pixels  # uint8 [N, crop, crop, 3]
         self.how = how
         self.first = 0  # place of the first of them in the store
 
     @classmethod
     def of(cls, folder: Path, data: Data) -> "Tensors":
-        """Open the store of a run; memory-mapped, so that opening it costs nothing."""
-        return cls(np.load(folder / data.tensors, mmap_mode="r"), data.preprocess)
+        """Open the store of a run, one file or in parts; nothing of it is read before it is used."""
+        return cls(parts.open_pixels(folder / data.tensors), data.preprocess)
 
     def prepared(self, how: Preprocess) -> "Tensors":
         """Return the same images prepared otherwise from their pixels on."""
@@ -41,7 +42,7 @@ class Tensors:
 
     def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
         """Return the chosen images as one batch, float32 or uint8 [B, ...] in the model's layout."""
-        return preprocess.to_tensor(self.pixels[chosen], self.how)
+        return preprocess.to_tensor(np.asarray(self.pixels[chosen]), self.how)
 
     def batches(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (places in the store int32 [B], tensor [B, ...]) in order, the next ones made while one is used."""

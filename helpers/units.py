@@ -1,8 +1,11 @@
 """Units of work: runs of consecutive images, and the finished ones kept on disk, so that the next run does only what is missing."""
 
 import json
+import math
 import shutil
 import zipfile
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +38,16 @@ def cut(images: int, unit_images: int, batch_size: int) -> list[Unit]:
         raise UserError(scores.NO_IMAGES)
     size = -(-unit_images // batch_size) * batch_size
     return [Unit(first, min(size, images - first)) for first in range(0, images, size)]
+
+
+def seconds(done: Iterable[UnitDone]) -> float:
+    """Return for how long at least one of the units was being worked on, whoever did and whatever lay between."""
+    spans = sorted((datetime.fromisoformat(unit.started_utc).timestamp(), unit.seconds) for unit in done)
+    whole, until = 0.0, -math.inf
+    for start, lasted in spans:
+        whole += max(0.0, start + lasted - max(start, until))
+        until = max(until, start + lasted)
+    return whole
 
 
 class Kept:

@@ -1,33 +1,46 @@
 """Workers at work: each pulls units until none is left, and what one fails at goes to another.
 
 A worker that answers the first images otherwise than the others, when it begins or when it ends, is put aside, and what it did since it
-last answered right is done again.
+last answered right is done again. That is the same for every kind of work, evaluating or preparing.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
-from helpers import crew, formats, parity, probes
-from helpers.crew import Answer, Worker
+from helpers import crew, formats
+from helpers.crew import Answer, Loaded, Worker
 from helpers.errors import UserError
-from helpers.evaluator import Loaded
+from helpers.kept_parts import KeptParts
 from helpers.params import Workers
 from helpers.records import UnitDone
-from helpers.scores import Scores
 from helpers.tries import Tries
 from helpers.units import Kept, Unit
 
 LOAD, PROBE = "load", "probe"
 
 
-class Work:
-    """The workers of one evaluation, and what each is at."""
+@dataclass(frozen=True)
+class Kind:
+    """One kind of work: its words, how a unit is asked for, and which answers to the first images are right."""
 
-    def __init__(self, kept: Kept, limits: Workers, hire: Callable[[int], Worker], original: Callable[[], np.ndarray]):
-        self._kept, self._limits, self._hire, self._original = kept, limits, hire, original
+    notebook: str  # to be run again
+    name: str  # beside the progress bar
+    getting_ready: str
+    otherwise: str  # what a worker does that is put aside
+    ask: Callable[[Unit], tuple]  # the worker's method and its arguments; it returns what was found and the seconds that took
+    believed: Callable[[Mapping[str, Loaded]], Any]  # of workers that run the same, the answers that are to be believed
+    agree: Callable[[Loaded, Any], bool]  # whether answers are those of a worker that is believed
+
+
+class Work:
+    """The workers of one kind of work, and what each is at."""
+
+    def __init__(self, kind: Kind, kept: Kept | KeptParts, limits: Workers, hire: Callable[[int], Worker]):
+        self._kind, self._kept, self._limits, self._hire = kind, kept, limits, hire
         self._tries = Tries(kept.missing)
         self._crew: list[Worker] = []
         self._hired = 0
@@ -35,7 +48,7 @@ class Work:
         self.remarks: list[str] = []
 
     def start(self) -> Loaded:
-        """Hire, wait until each has loaded its model, put aside who answers otherwise; return what one of the others says of itself.
+        """Hire, wait until each is ready, put aside who answers otherwise; return what one of the others says of itself.
 
         Who was hired in another's place meanwhile is not waited for: there may be no device left for it.
         """
@@ -49,8 +62,7 @@ class Work:
         first = next(iter(alike.values()))
         if first.reason:
             return first
-        answers = {name: loaded.probe for name, loaded in alike.items()}
-        believed = probes.believed(answers, first.described["precision"] == "fp32", self._original)
+        believed = self._kind.believed(alike)
         self._agreed = next(loaded for loaded in alike.values() if loaded.probe is believed)
         for worker in self._loaded():
             self._judge(worker, worker.loaded.probe)
@@ -59,7 +71,7 @@ class Work:
     def run(self) -> None:
         """Work until every unit is done, and every worker that did one has answered the first images once more."""
         total = sum(unit.count for unit in self._kept.missing) + self._kept.images
-        with tqdm(total=total, initial=self._kept.images, desc=f"accuracy by {len(self._crew)} workers", unit="image") as progress:
+        with tqdm(total=total, initial=self._kept.images, desc=f"{self._kind.name} by {len(self._crew)} workers", unit="image") as progress:
             while self._tries or any(worker.doing not in (None, LOAD) or worker.unproven for worker in self._crew):
                 self._hand_out()
                 self._listen()
@@ -86,7 +98,7 @@ class Work:
             if worker.doing is not None:
                 continue
             if unit := self._tries.take(worker.number, loaded):
-                worker.ask(unit, "evaluate", unit)
+                worker.ask(unit, *self._kind.ask(unit))
             elif worker.unproven and not self._tries:
                 worker.ask(PROBE, "probe")
 
@@ -104,19 +116,19 @@ class Work:
             else:
                 self._keep(worker, doing, *answer.value)
 
-    def _keep(self, worker: Worker, unit: Unit, found: Scores, seconds: float) -> None:
+    def _keep(self, worker: Worker, unit: Unit, found: Any, seconds: float) -> None:
         who = {"host": worker.loaded.host, "device": worker.loaded.described["device"], "place": worker.loaded.place}
         when = {"started_utc": worker.started_utc, "seconds": seconds, "tries": self._tries.count(unit)}
         self._kept.add(found, UnitDone(**unit._asdict(), **who, **when))
         worker.unproven.append(unit)
 
-    def _judge(self, worker: Worker, probe: np.ndarray) -> None:
+    def _judge(self, worker: Worker, probe: Any) -> None:
         """Put a worker aside when it is not what the others are, and have done again what it did since it last was."""
         agreed, said = self._agreed, worker.loaded
         if said.runs != agreed.runs:
             self._put_aside(worker, f"runs {said.runs} where others run {agreed.runs}")
-        elif not probes.agree(agreed.probe, probe, None if agreed.described["precision"] == "fp32" else parity.COSINE_MIN):
-            self._put_aside(worker, "answers the first images otherwise than it should")
+        elif not self._kind.agree(agreed, probe):
+            self._put_aside(worker, self._kind.otherwise)
         worker.unproven.clear()
 
     def _put_aside(self, worker: Worker, why: str) -> None:
@@ -133,7 +145,7 @@ class Work:
         if doing == PROBE and not answer.lost:
             self._put_aside(worker, f"failed at the first images ({answer.error})")
         elif doing == LOAD or answer.lost:
-            at = {LOAD: "loading the model", PROBE: "the first images"}.get(doing, doing)
+            at = {LOAD: self._kind.getting_ready, PROBE: "the first images"}.get(doing, doing)
             replaced = answer.lost and (doing, answer.lost) != (LOAD, "hung")  # a device that others hold does not become free by asking
             if replaced and self._hired < self._limits.count * (1 + self._limits.max_retries):
                 self._add()
@@ -149,4 +161,4 @@ class Work:
 
     def _stopped(self, why: str) -> UserError:
         done = formats.counted(self._kept.images, "image")
-        return UserError(f"{why}; correct that and run 3_accuracy again: it goes on from what is done, {done}.")
+        return UserError(f"{why}; correct that and run {self._kind.notebook} again: it goes on from what is done, {done}.")

@@ -28,12 +28,13 @@ ON_CPU = "onnxruntime fp32 on CPUExecutionProvider"
 ON_NPU = "ascend fp16 on Ascend310P3 (simulated device)"
 HEAD = {"schema": 1, "created_utc": "", "git_commit": None, "git_dirty": None, "params": {}, "environment": {}, "seconds": 0.0}
 NODE = {"num_cpus": 2, "resources": {"NPU": 1}}
+TOKEN = secrets.token_hex()  # Ray reads it once in a process, whatever number of clusters are started there
 QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 200, "health_check_failure_threshold": 5}  # to miss a dead node
 
 
 def environment_of(folder: Path) -> dict[str, str]:
     """Return the variables of a cluster whose processes see this checkout and simulated NPUs, and who alone may join it."""
-    found = {**simulators.install(folder), "ASCEND_SIM_SCALE": "0.01", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
+    found = {**simulators.install(folder), "ASCEND_SIM_SCALE": "0.01", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     return {**found, **cluster.QUIET, "PYTHONPATH": os.pathsep.join([str(ROOT), found["PYTHONPATH"]])}
 
 
@@ -109,7 +110,7 @@ class Misbehaving(Evaluator):
     def __init__(self, job):
         super().__init__(job)
         self._faults = json.loads((job.folder / "faults.json").read_text())
-        self._role = next((role for role in ("wrong", "drifts", "hangs", "slow") if self._claim(role)), "")
+        self._role = next((role for role in ("wrong", "drifts", "hangs", "slow") if claim(job.folder, role, self._faults)), "")
 
     def load(self):
         if text := self._faults.get("load_fails"):
@@ -144,13 +145,14 @@ class Misbehaving(Evaluator):
 
         self._backend = Wrong()
 
-    def _claim(self, role: str) -> bool:
-        """Return whether this worker is among the first so many that ask for a role."""
-        for number in range(self._faults.get(role, 0)):
-            with contextlib.suppress(FileExistsError):
-                (self._job.folder / f"claim_{role}_{number}").touch(exist_ok=False)
-                return True
-        return False
+
+def claim(folder: Path, role: str, faults: dict) -> bool:
+    """Return whether who calls is among the first so many that ask for a role."""
+    for number in range(faults.get(role, 0)):
+        with contextlib.suppress(FileExistsError):
+            (folder / f"claim_{role}_{number}").touch(exist_ok=False)
+            return True
+    return False
 
 
 @functools.cache

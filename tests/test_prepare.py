@@ -18,10 +18,11 @@ import PIL
 import pytest
 from PIL import Image
 
-from helpers import archives, dataset, files, params, prepare, preprocess, records, steps, store
+from helpers import archives, chunks, dataset, files, params, prepare, preprocess, records, steps, store
 from helpers.errors import UserError
 from helpers.preprocess import Preprocess
 from helpers.store import Store
+from helpers.store_journal import Journal
 from helpers.tensors import Tensors
 
 HOW = Preprocess(resize_short=24, crop=20, interpolation="bicubic", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
@@ -148,12 +149,12 @@ def test_a_sample_is_kept_and_the_manifest_has_all(image_folder, label_file, tmp
 def test_too_little_space_is_said_before_anything_is_read(image_folder, tmp_path, monkeypatch):
     half_done(tmp_path / "run", image_folder, monkeypatch)
     needed, read = 20 * 20 * 3 * (20 - 8), archives.read_images
-    monkeypatch.setattr(prepare.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, needed - 1))
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, needed - 1))
     monkeypatch.setattr(archives, "read_images", lambda *_: pytest.fail("read"))
     with pytest.raises(UserError, match=r"needs 14.4 kB for prepared images, and 14.4 kB are free there"):
         run(tmp_path / "run", image_folder)
     monkeypatch.setattr(archives, "read_images", read)
-    monkeypatch.setattr(prepare.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, needed))
+    monkeypatch.setattr(store.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9, needed))
     run(tmp_path / "run", image_folder)  # what was done before is still there
     assert len(stored(tmp_path / "run")) == 20
 
@@ -181,7 +182,7 @@ def test_an_archive_that_was_replaced_after_it_was_listed_is_told(image_folder, 
     (image_folder / "image_05.JPEG").unlink()
     pack(image_folder, source)
     with pytest.raises(UserError, match=r"where val/image_05.JPEG was, there is val/image_04.JPEG"):
-        list(prepare.chunks(source, names, 0, 4))
+        list(chunks.chunks(source, names, 0, 4))
 
 
 def test_refused_entries_and_broken_images_count_together(image_folder, tmp_path):
@@ -346,19 +347,20 @@ def tear(torn, chance):
         os.kill(os.getpid(), signal.SIGKILL)
 
     if torn in ("tensors.npy", "tensors.jsonl"):
-        name = {"tensors.npy": "append", "tensors.jsonl": "_note"}[torn]
-        real, countdown = getattr(Store, name), iter(range(chance.randrange(1, 6), -1, -1))
+        kind, name = {"tensors.npy": (Store, "append"), "tensors.jsonl": (Journal, "note")}[torn]
+        real, countdown = getattr(kind, name), iter(range(chance.randrange(1, 6), -1, -1))
 
         def cut(self, *what):
-            path = self._partial if torn == "tensors.npy" else self._journal
+            path = self._partial if torn == "tensors.npy" else self.path
             before = path.stat().st_size
             real(self, *what)
             if not next(countdown):
-                self._file.flush()
+                if torn == "tensors.npy":
+                    self._file.flush()
                 os.truncate(path, chance.randrange(before, path.stat().st_size))
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        setattr(Store, name, cut)
+        setattr(kind, name, cut)
     else:
         replace = os.replace
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from helpers import ROOT, files, formats, prune, run, store
+from helpers import ROOT, files, formats, prune, run
 from tests import finished_runs, models
 from tests.test_run import QUICK, write_params
 
@@ -51,6 +51,16 @@ def test_artefacts_go_and_records_and_pages_stay(reports, capsys):
     assert capsys.readouterr().out == "one: m.onnx 2.0 kB, m_int8 1.0 kB, tensors.npy 3.0 kB\n6.0 kB freed in 1 run\n"
     assert prune.main(["one"]) == 0
     assert capsys.readouterr().out == "0.0 kB freed in 0 runs\n"
+
+
+def test_what_workers_left_goes_too(reports, capsys):
+    for name in ("tensors/0.npy", "tensors.json", "tensors.unfinished/0.npy", "units/candidate/0.npz"):
+        (reports / "one" / "artefacts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (reports / "one" / "artefacts" / name).write_bytes(bytes(1000))
+    age(reports / "one", 2)
+    assert prune.main(["one"]) == 0
+    assert names(reports / "one") == KEPT
+    assert "tensors 1.0 kB" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_the_same_and_removes_nothing(reports, capsys):
@@ -133,6 +143,7 @@ def test_a_folder_behind_a_link_is_left_alone(reports, tmp_path, capsys, linked)
 
 def being_written(reports, name, minutes):
     path = reports / "one" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")
     os.utime(path, (time.time() - 60 * minutes,) * 2)
 
@@ -143,6 +154,9 @@ def being_written(reports, name, minutes):
         ("artefacts/tensors.npy.partial", 20, True),
         ("artefacts/tensors.npy.partial", 40, False),
         ("artefacts/tensors.jsonl.partial", 20, False),  # of a finished run too
+        ("artefacts/tensors.unfinished/256.npy", 20, True),
+        ("artefacts/units/candidate/256.npz", 20, True),
+        ("artefacts/tensors/256.npy", 20, False),
         (f"{files.UNFINISHED}PID-4_batch_sweep.ipynb.x", 600, True),  # helpers.run holds it for as long as a notebook takes
         (f"artefacts/{files.UNFINISHED}PID-tensors.npy.x", 600, True),
         (f"artefacts/{files.UNFINISHED}999999999-tensors.npy.x", 600, False),  # no such process
@@ -155,10 +169,6 @@ def test_a_run_that_is_being_written_is_left_alone(reports, capsys, name, minute
     assert prune.main(["one"]) == 0
     assert (reports / "one" / "artefacts").exists() == left
     assert ("one: left alone, it is being written or was a moment ago\n" in capsys.readouterr().out) == left
-
-
-def test_the_journal_that_stays_is_that_of_the_store():
-    assert prune.JOURNAL == store.JOURNAL
 
 
 def test_what_can_not_be_removed_is_one_sentence(reports, capsys, monkeypatch):

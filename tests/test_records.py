@@ -6,6 +6,7 @@ import pytest
 
 from helpers import files, params, records, steps
 from helpers.errors import UserError
+from helpers.params import Workers
 from helpers.records import Data, Model, Throughput
 
 
@@ -77,6 +78,15 @@ def test_a_step_is_current_until_anything_it_depends_on_changes(tmp_path, monkey
     assert not steps.is_current(Data, step.settings, folder)
     (folder / "artefacts" / "tensors.npy").unlink()
     assert not steps.is_current(Data, step.settings, folder)
+
+
+def test_who_prepares_decides_nothing_and_who_evaluates_may(tmp_path):
+    save(step_of(tmp_path))
+    data = [step_of(tmp_path).settings.model_copy(update={"workers": Workers(count=count)}) for count in (1, 8)]
+    assert len({steps.fingerprint(Data, settings, ()) for settings in data}) == 1
+    inputs = steps.load_inputs(Model, tmp_path / "run")
+    accuracy = [params.check(params.Accuracy, workers={"count": count}) for count in (1, 8)]
+    assert len({steps.fingerprint(records.Accuracy, settings, inputs) for settings in accuracy}) == 2
 
 
 def test_speed_is_never_reused_on_another_machine(tmp_path, monkeypatch):
@@ -245,6 +255,10 @@ def test_not_without_its_record(brought):
 
 def test_not_with_other_parameters(brought, tmp_path):
     assert not steps.is_brought(Data, brought[0].model_copy(update={"seed": 1}), brought[1])
+
+
+def test_whoever_worked_there(brought):
+    assert steps.is_brought(Data, brought[0].model_copy(update={"workers": Workers(count=8)}), brought[1])
 
 
 def test_not_where_it_was_made_here(tmp_path):

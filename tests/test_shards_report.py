@@ -1,7 +1,6 @@
-"""What is shown of a shared evaluation: a line for each worker, escaped, and the same numbers in words."""
+"""What is shown of shared work: a line for each worker, escaped, and the same numbers in words."""
 
 import re
-from types import SimpleNamespace
 
 import pytest
 
@@ -15,44 +14,48 @@ UNITS = [
 ]
 
 
-def result(units):
-    return SimpleNamespace(units=units)
-
-
 def cells(group):
     table = group._repr_html_().partition("</table>")[0]
     return [re.findall(r"<td[^>]*>([^<]*)</td>", row) for row in table.split("<tr>")[2:]]
 
 
 def test_one_process_alone_has_nothing_to_show():
-    assert shards_report.shares(result([])) is None
+    assert shards_report.shares([], "evaluated") is None
 
 
 def test_each_worker_has_a_row_with_what_it_did():
-    assert cells(shards_report.shares(result(UNITS))) == [
+    assert cells(shards_report.shares(UNITS, "evaluated")) == [
         ["d", "card 1, chip 0", "h", "2", "6", "4.00", "2", "–"],
         ["d", "card 1, chip 1", "h", "1", "4", "3.00", "1", "1"],
     ]
 
 
+def test_what_was_done_and_what_the_time_includes_is_said_in_the_words_of_the_work():
+    prepared, evaluated = (shards_report.shares(UNITS, did)._repr_html_() for did in ("prepared", "evaluated"))
+    assert "Who prepared the images;" in prepared
+    assert "of its time at work, reading them and writing the store included." in prepared
+    assert "Who evaluated the images;" in evaluated
+    assert "reading and normalising included, which is no measurement of the device." in evaluated
+
+
 def test_the_chart_says_how_much_of_the_time_was_work():
-    figure = shards_report.timeline(result(UNITS))
+    figure = shards_report.timeline(UNITS)
     assert "10 images by 2 workers" in figure.svg
     assert "together at work for 88 % of the time shown" in figure.svg  # 7 s of 2 x 4 s
     assert figure.alt == "10 images by 2 workers. card 1, chip 0, h: 6 images in 4.00 s; card 1, chip 1, h: 4 images in 3.00 s."
 
 
 def test_a_unit_of_a_later_try_is_hatched():
-    assert "<pattern" in shards_report.timeline(result(UNITS)).svg
-    assert "<pattern" not in shards_report.timeline(result(UNITS[::2])).svg
+    assert "<pattern" in shards_report.timeline(UNITS).svg
+    assert "<pattern" not in shards_report.timeline(UNITS[::2]).svg
 
 
 def test_the_same_numbers_are_the_same_bytes():
-    assert shards_report.timeline(result(UNITS)).svg == shards_report.timeline(result(UNITS[::-1])).svg
+    assert shards_report.timeline(UNITS).svg == shards_report.timeline(UNITS[::-1]).svg
 
 
 @pytest.mark.parametrize("field", ["device", "place", "host"])
 def test_names_that_hosts_give_are_escaped(field):
-    page = shards_report.shares(result([done(0, 4, **{field: "<script>"})]))._repr_html_()
+    page = shards_report.shares([done(0, 4, **{field: "<script>"})], "evaluated")._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page

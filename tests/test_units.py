@@ -6,7 +6,7 @@ import pytest
 from helpers.errors import UserError
 from helpers.records import UnitDone
 from helpers.scores import Scores
-from helpers.units import Kept, Unit, cut
+from helpers.units import Kept, Unit, cut, seconds
 
 
 def answered(first, count, keep_logits=False):
@@ -39,6 +39,16 @@ def test_units_kept_in_any_order_merge_to_the_bytes_of_the_serial_run(tmp_path, 
         kept.add(answered(*units[at], keep_logits), done(*units[at]))
     Kept(tmp_path / "units", "key", units).joined()[0].save(tmp_path / "merged.npz")
     assert (tmp_path / "merged.npz").read_bytes() == (tmp_path / "serial.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [([(0, 2.0)], 2.0), ([(0, 2.0), (1, 2.0)], 3.0), ([(1, 1.0), (0, 5.0)], 5.0), ([(0, 1.0), (10, 2.5)], 3.5)],
+    ids=["one", "overlapping", "within", "with a gap"],
+)
+def test_the_time_of_units_is_that_in_which_anyone_worked(spans, expected):
+    worked = [done(0, 4, started_utc=f"2026-01-01T00:00:{start:02}.000+00:00", seconds=lasted) for start, lasted in spans]
+    assert seconds(worked) == pytest.approx(expected)
 
 
 def test_without_images_units_and_scores_say_the_same():
