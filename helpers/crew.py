@@ -1,13 +1,14 @@
 """Workers on Ray, each a process with a device of its own: asked for one thing at a time, given up when it dies or hangs."""
 
 import contextlib
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from helpers import cluster
+from helpers import cluster, steps
 from helpers.errors import first_line
 from helpers.params import Workers
 
@@ -41,12 +42,17 @@ class Answer:
 
 
 class Actor:
-    """The process's side: makes an object of a class and calls it; what that raises comes back as text, which every host can read."""
+    """The process's side: makes an object of a class and calls it; what that raises comes back as text, which every host can read.
 
-    def __init__(self, kind: type, *arguments: Any):
-        self._object = kind(*arguments)
+    It answers nothing where its host has other helpers than the process that asks, whose hash of them is `code`.
+    """
+
+    def __init__(self, code: str, kind: type, *arguments: Any):
+        self._object, self._same = kind(*arguments), steps.helpers_hash() == code
 
     def ask(self, method: str, *arguments: Any) -> Answer:
+        if not self._same:
+            return Answer(error=f"{platform.node()} has other helpers than this host: have the same commit on all hosts")
         try:
             return Answer(getattr(self._object, method)(*arguments))
         except Exception as error:  # runtimes share no base class for what they raise
@@ -94,7 +100,7 @@ def hire(number: int, workers: Workers, kind: type, *arguments: Any) -> Worker:
     import ray
 
     options = {**cluster.demand(workers), "max_restarts": 0, "max_task_retries": 0, "scheduling_strategy": "SPREAD"}
-    return Worker(number, ray.remote(Actor).options(**options).remote(kind, *arguments), workers.unit_timeout_seconds)
+    return Worker(number, ray.remote(Actor).options(**options).remote(steps.helpers_hash(), kind, *arguments), workers.unit_timeout_seconds)
 
 
 def answered(workers: Sequence[Worker]) -> list[tuple[Worker, Any, Answer]]:
@@ -102,7 +108,8 @@ def answered(workers: Sequence[Worker]) -> list[tuple[Worker, Any, Answer]]:
     import ray
 
     tasks = {worker.task: worker for worker in workers if worker.task}
-    ready, _ = ray.wait(list(tasks), num_returns=1, timeout=POLL_SECONDS)
+    ray.wait(list(tasks), num_returns=1, timeout=POLL_SECONDS)
+    ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=0)  # all that are done by now: asking one by one would take longer
     found = [(tasks[task], _got(task)) for task in ready]
     late = [worker for task, worker in tasks.items() if task not in ready and time.monotonic() - worker.since > worker.patience]
     found += [(worker, Answer(error=f"gave no answer in {worker.patience:g} s", lost="hung")) for worker in late]

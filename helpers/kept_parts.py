@@ -28,6 +28,7 @@ class KeptParts:
         if anew:
             self._journal.path.unlink(missing_ok=True)
         self._done: dict[Unit, Known] = self._restored()
+        self.images = sum(unit.count for unit in self._done)  # that are done
         images = {"images": sum(unit.count for unit in units)}  # a line that is there from the beginning, for workers to see
         self._journal.begin([images, *(_entry(unit, *known) for unit, known in self._done.items())])
 
@@ -36,15 +37,11 @@ class KeptParts:
         """Return the units that are not done, in order of the images."""
         return [unit for unit in self._units if unit not in self._done]
 
-    @property
-    def images(self) -> int:
-        """Return how many images are done."""
-        return sum(unit.count for unit in self._done)
-
     def add(self, made: Made, done: UnitDone) -> None:
         """Keep what is known of a part that lies in its place; what was known of it before is replaced."""
         unit = Unit(done.first, done.count)
         self._journal.note(_entry(unit, made, done))
+        self.images += unit.count if unit not in self._done else 0
         self._done[unit] = made, done
         if made.progress.rejected:
             self.check()
@@ -53,6 +50,7 @@ class KeptParts:
         """Forget a part, which is then to be made again."""
         self._journal.note({"dropped": unit})
         del self._done[unit]
+        self.images -= unit.count
 
     def check(self) -> None:
         """Raise what `refuse` raises of the images that are left out by now."""

@@ -178,11 +178,17 @@ def _accelerator(kind: type[Record], settings: Settings) -> dict[str, str]:
     return {"npu": chip.soc_version, "npu_driver": npu_smi.version(), "cann": atc.cann_version()}
 
 
-def _code_hash(kind: type[Record]) -> str:
-    """Return the hash of the helpers and of the notebook's code; its parameters cell is not code."""
+def helpers_hash() -> str:
+    """Return the hash of the helpers' source."""
     code = hashlib.sha256()
     for path in sorted((ROOT / "helpers").rglob("*.py")):
         code.update(path.read_bytes())
+    return code.hexdigest()
+
+
+def _code_hash(kind: type[Record]) -> str:
+    """Return the hash of the helpers and of the notebook's code; its parameters cell is not code."""
+    code = hashlib.sha256(helpers_hash().encode())
     notebook = json.loads((ROOT / "notebooks" / f"{kind.STEP}.ipynb").read_bytes())  # nbformat takes a second to import
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", []):

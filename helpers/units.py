@@ -64,6 +64,7 @@ class Kept:
         for unit in units:
             if found := self._read(unit):
                 self._done[unit] = found
+        self.images = sum(unit.count for unit in self._done)  # that are done
         for stale in set(folder.glob("*.npz")) - {self._path(unit) for unit in self._done}:
             stale.unlink()
 
@@ -72,11 +73,6 @@ class Kept:
         """Return the units that are not done, in order of the images."""
         return [unit for unit in self._units if unit not in self._done]
 
-    @property
-    def images(self) -> int:
-        """Return how many images are done."""
-        return sum(unit.count for unit in self._done)
-
     def add(self, found: Scores, done: UnitDone) -> None:
         """Keep a unit; one that is there already is replaced, so that no image counts twice."""
         unit = Unit(done.first, done.count)
@@ -84,12 +80,14 @@ class Kept:
         columns = {name: column for name, column in vars(found).items() if column is not None}
         with files.whole(self._path(unit)) as temporary:
             np.savez_compressed(temporary, **columns, **{ABOUT: np.array(about)})
+        self.images += unit.count if unit not in self._done else 0
         self._done[unit] = found, done
 
     def drop(self, unit: Unit) -> None:
         """Forget a unit, which is then to be done again."""
         self._path(unit).unlink(missing_ok=True)
         del self._done[unit]
+        self.images -= unit.count
 
     def joined(self) -> tuple[Scores, list[UnitDone]]:
         """Return the answers to all images in their order, as the serial run has them, and who did which unit."""

@@ -1,7 +1,7 @@
 """Workers at work: each pulls units until none is left, and what one fails at goes to another.
 
-A worker that answers the first images otherwise than the others, when it begins or when it ends, is put aside, and what it did since it
-last answered right is done again. That is the same for every kind of work, evaluating or preparing.
+A worker that answers the first images otherwise than the others, when it begins, after every so many units or when it ends, is put aside,
+and what it did since it last answered right is done again. That is the same for every kind of work, evaluating or preparing.
 """
 
 from collections import Counter
@@ -21,6 +21,7 @@ from helpers.tries import Tries
 from helpers.units import Kept, Unit
 
 LOAD, PROBE = "load", "probe"
+PROVE_UNITS = 32  # so many units at most are lost with a worker that begins to answer otherwise
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,15 @@ class Work:
         return [worker for worker in self._crew if worker.loaded]
 
     def _hand_out(self) -> None:
-        """Give each idle worker a unit, or the first images once more when there is no unit left."""
+        """Give each idle worker a unit, or the first images once more when it did many or there is no unit left."""
         loaded = {worker.number for worker in self._loaded()}
         for worker in self._crew:
             if worker.doing is not None:
                 continue
-            if unit := self._tries.take(worker.number, loaded):
-                worker.ask(unit, *self._kind.ask(unit))
-            elif worker.unproven and not self._tries:
+            if len(worker.unproven) >= PROVE_UNITS or (worker.unproven and not self._tries):
                 worker.ask(PROBE, "probe")
+            elif unit := self._tries.take(worker.number, loaded):
+                worker.ask(unit, *self._kind.ask(unit))
 
     def _listen(self) -> None:
         """Take in what came back."""

@@ -1,5 +1,6 @@
 """Workers on a real Ray cluster of three nodes: the serial run byte by byte, whoever works, dies, hangs or errs."""
 
+import contextlib
 import importlib.util
 import os
 import random
@@ -12,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from helpers import ROOT, cluster, shards
+from helpers import ROOT, cluster, shards, steps, work
 from helpers.errors import ParameterError, UserError
 from tests import ray_cluster
 from tests.ray_cluster import evaluate, misbehave
@@ -91,8 +92,9 @@ class Killer(threading.Thread):
                 return
         if not self._over.wait(self._seconds):
             victims = self._choose() or victims
-            random.Random(self._seconds).choice(victims)()
-            self.killed = True
+            with contextlib.suppress(psutil.NoSuchProcess):
+                random.Random(self._seconds).choice(victims)()
+                self.killed = True
 
     def __enter__(self):
         self.start()
@@ -104,11 +106,12 @@ class Killer(threading.Thread):
 
 
 def actors():
-    """How to kill each worker's process, those that are still loading included."""
+    """How to kill each worker's process of this cluster, those that are still loading included."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [""])[0].startswith("ray::Actor"):
-            found.append(process.kill)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended
+            if (process.cmdline() or [""])[0].startswith("ray::Actor"):
+                found.append(process.kill)
     return found
 
 
@@ -193,6 +196,22 @@ def test_what_a_worker_did_that_became_wrong_is_done_again(run, nodes):
     assert "answers the first images otherwise than it should: it was put aside; " in remark
     assert remark.endswith("that it did went to others.")
     assert len({unit.place for unit in result.units}) == 1
+
+
+def test_a_worker_that_did_many_units_is_asked_before_it_does_more(run, nodes, monkeypatch):
+    folder, serial = run
+    misbehave(folder, drifts=1)
+    monkeypatch.setattr(work, "PROVE_UNITS", 2)
+    result, merged = evaluate(folder, count=2, unit_images=8)
+    assert merged == serial
+    [remark] = result.remarks
+    assert remark.endswith("was put aside; 2 units that it did went to others.")
+
+
+def test_a_host_with_other_helpers_is_refused(run, nodes, monkeypatch):
+    monkeypatch.setattr(steps, "helpers_hash", lambda: "of another commit")
+    with pytest.raises(UserError, match="no worker is left, .* has other helpers than this host: have the same commit on all hosts"):
+        evaluate(run[0], count=2)
 
 
 def test_a_unit_that_always_fails_stops_the_run_and_the_next_does_only_what_is_missing(run, nodes):
