@@ -67,8 +67,8 @@ class KeptParts:
         """Return the index of the store that the parts are from now on, in the place of any other."""
         parts = [_part(made, done) for made, done in self._in_order() if made.progress.kept]
         self._journal.note({"finished": True})
-        named = {Path(part.file).name for part in parts}
-        for stale in [path for path in self._parts.iterdir() if path.name not in named]:
+        written = {part_files.path(self._artefacts, unit) for unit in self._units}
+        for stale in set(self._parts.iterdir()) - written:  # what a worker that died had begun
             stale.unlink()
         shutil.rmtree(self._artefacts / FOLDER, ignore_errors=True)
         self._parts.rename(self._artefacts / FOLDER)

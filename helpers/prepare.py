@@ -14,11 +14,11 @@ from tqdm import tqdm
 from helpers import archives, dataset, environment, fast_pixels, part_files, parts, pipeline, prepare_by_workers, seen
 from helpers.chunks import CHUNK, Chunk, Refused, chunks, prepare_chunk, refuse_none, refuse_too_many
 from helpers.dataset import Found, Manifest
-from helpers.prepared import MANIFEST, Prepared
+from helpers.prepared import MANIFEST, Filled, Prepared
 from helpers.preprocess import Preprocess
 from helpers.records import Rejected, Remark, Throughput
 from helpers.steps import Step
-from helpers.store import Filled, Progress, Store, check_space
+from helpers.store import Progress, Store, check_space
 
 Made = tuple[np.ndarray, Progress]
 SAMPLE = 1024  # images kept where not all are: what a sweep rotates through at most

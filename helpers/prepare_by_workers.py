@@ -9,15 +9,17 @@ from helpers import cluster, crew, environment, majority, part_files, units
 from helpers.chunks import CHUNK, Refused, refuse_none, refuse_too_many
 from helpers.crew import Loaded
 from helpers.kept_parts import KeptParts
+from helpers.kinds import Kind
 from helpers.params import Workers
+from helpers.prepared import Filled
 from helpers.preparer import PACKAGES, Job, Preparer, source_bytes
 from helpers.preprocess import Preprocess
 from helpers.records import Data, Rejected
 from helpers.steps import Step
-from helpers.store import Filled, check_space
+from helpers.store import check_space
 from helpers.store_journal import Journal
 from helpers.units import Unit
-from helpers.work import Kind, Work
+from helpers.work import Work
 
 UNDECIDED = "prepare the first images differently and none of them as this host does: see that all hosts have the same images and packages."
 

@@ -1,6 +1,6 @@
 """Images that are ready, and what is to be said of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +8,21 @@ import numpy as np
 from helpers import dataset, files, formats, parts
 from helpers.dataset import Manifest
 from helpers.elements import Gallery, Group, Sentence, Table
-from helpers.records import Rejected, Remark, Seen, Throughput
-from helpers.store import Filled
+from helpers.records import Rejected, Remark, Seen, Throughput, UnitDone
+from helpers.store import Progress
 
 MANIFEST = "manifest.csv"
 SHOWN = 20  # images listed by name in the notebook; the record has all
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A finished store, what is to be said of its images, and of the workers that prepared them, if there were any."""
+
+    path: Path
+    progress: Progress
+    units: list[UnitDone] = field(default_factory=list)
+    worker_remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

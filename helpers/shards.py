@@ -10,11 +10,12 @@ from helpers import cluster, crew, parity, probes, steps, units
 from helpers.crew import Loaded
 from helpers.errors import UserError
 from helpers.evaluator import Evaluator, Job
+from helpers.kinds import Kind
 from helpers.params import Target, Workers
 from helpers.records import Accuracy, Data, Model
 from helpers.steps import Step
 from helpers.units import Kept
-from helpers.work import Kind, Work
+from helpers.work import Work
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import numpy as np
 
 from helpers import files, formats
 from helpers.errors import UserError
-from helpers.records import UnitDone
 from helpers.store_journal import Journal, on_disk
 
 STORE = "tensors.npy"
@@ -41,16 +40,6 @@ class Progress:
         self.seconds += other.seconds
         for name in ("kept", "digests", "rejected", "remarks"):
             getattr(self, name).extend(getattr(other, name))
-
-
-@dataclass(frozen=True)
-class Filled:
-    """A finished store, what is to be said of its images, and of the workers that prepared them, if there were any."""
-
-    path: Path
-    progress: Progress
-    units: list[UnitDone] = field(default_factory=list)
-    worker_remarks: list[str] = field(default_factory=list)
 
 
 def check_space(folder: Path, images: int, crop: int) -> None:

@@ -5,8 +5,7 @@ and what it did since it last answered right is done again. That is the same for
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from helpers import crew, formats
 from helpers.crew import Answer, Loaded, Worker
 from helpers.errors import UserError
 from helpers.kept_parts import KeptParts
+from helpers.kinds import Kind
 from helpers.params import Workers
 from helpers.records import UnitDone
 from helpers.tries import Tries
@@ -22,19 +22,6 @@ from helpers.units import Kept, Unit
 
 LOAD, PROBE = "load", "probe"
 PROVE_UNITS = 32  # so many units at most are lost with a worker that begins to answer otherwise
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of work: its words, how a unit is asked for, and which answers to the first images are right."""
-
-    notebook: str  # to be run again
-    name: str  # beside the progress bar
-    getting_ready: str
-    otherwise: str  # what a worker does that is put aside
-    ask: Callable[[Unit], tuple]  # the worker's method and its arguments; it returns what was found and the seconds that took
-    believed: Callable[[Mapping[str, Loaded]], Any]  # of workers that run the same, the answers that are to be believed
-    agree: Callable[[Loaded, Any], bool]  # whether answers are those of a worker that is believed
 
 
 class Work:
