@@ -1,6 +1,6 @@
 """The tables of accuracy: every configuration, and each two of them on the same images."""
 
-from helpers import formats, prepared, reference_number
+from helpers import formats, prepared, reference_number, shards_report
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Comparison, Result
 
@@ -8,7 +8,7 @@ SIDES = ("both right", "only candidate", "only this", "both wrong")
 
 
 def accuracy(record: Accuracy) -> Group:
-    """Return top-1 and top-5 of every evaluated stage, and the reference."""
+    """Return top-1 and top-5 of every evaluated stage, and the reference; how they compare, and which workers evaluated them."""
     rows = [
         [
             _configuration(result),
@@ -37,7 +37,9 @@ def accuracy(record: Accuracy) -> Group:
             prepared.listed("to be known", [[entry.name, entry.text] for entry in result.image_remarks]),
         )
     ]
-    return Group([table, reference_number.in_words(record), *remarks, *streamed, comparisons(record)])
+    return Group(
+        [table, reference_number.in_words(record), *remarks, *streamed, comparisons(record), shards_report.evaluated(record.results)]
+    )
 
 
 def comparisons(record: Accuracy) -> Group:

@@ -1,6 +1,7 @@
 """What is shown of shared work: a line for each worker, escaped, and the same numbers in words."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,6 +44,28 @@ def test_the_chart_says_how_much_of_the_time_was_work():
     assert "10 images by 2 workers" in figure.svg
     assert "together at work for 88 % of the time shown" in figure.svg  # 7 s of 2 x 4 s
     assert figure.alt == "10 images by 2 workers. card 1, chip 0, h: 6 images in 4.00 s; card 1, chip 1, h: 4 images in 3.00 s."
+
+
+def test_of_very_many_units_those_are_drawn_joined_that_have_nothing_between_them_to_see():
+    begins = [f"2026-01-01T00:00:{second:02d}.{ms:03d}+00:00" for second in range(50) for ms in range(0, 1000, 100)]
+    units = [done(4 * at, 4, started_utc=begin, seconds=0.099) for at, begin in enumerate(begins)]
+    few, many = shards_report.timeline(units[:400]).svg, shards_report.timeline(units[:200] + units[210:]).svg
+    assert few.count("clip-path=") - 400 == many.count("clip-path=") - 2  # a second of waiting stays to be seen
+
+
+def test_of_very_many_workers_the_first_are_shown():
+    group = shards_report.shares([done(4 * at, 4, place=f"process {at}") for at in range(40)], "evaluated")
+    assert len(cells(group)) == 32
+    assert "8 workers that began later are in the record alone." in group._repr_html_()
+
+
+def test_each_configuration_has_its_own_where_there_are_several():
+    results = [SimpleNamespace(stage=stage, units=UNITS, simulated=False, imported="") for stage in ("candidate", "option_1")]
+    page = shards_report.evaluated(results)._repr_html_()
+    assert "Who evaluated the images for candidate;" in page
+    assert "Who evaluated the images for option 1;" in page
+    assert "Who evaluated the images;" in shards_report.evaluated(results[:1])._repr_html_()
+    assert shards_report.evaluated([SimpleNamespace(units=[])]) is None
 
 
 def test_a_unit_of_a_later_try_is_hatched():
