@@ -1,0 +1,67 @@
+"""The devices that are measured at once, each asked on Ray: those that are left, their clocks, and what became of the others."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from helpers import aggregate_windows, crew, formats
+from helpers.aggregate_windows import Clock
+from helpers.crew import Worker
+
+PINGS = 5  # of which the shortest tells the clock
+
+
+class Lost(Exception):
+    """A device that was to be measured died, hung or failed."""
+
+
+class Team:
+    """The devices that are left, in the order in which they are counted."""
+
+    def __init__(self, workers: Iterable[Worker]):
+        self.left = list(workers)
+        self.lost: list[str] = []  # what became of the others
+        self.clock_error: dict[Worker, float] = defaultdict(float)  # seconds, the worst
+
+    def ask(self, group: Sequence[Worker], method: str, *arguments: Any) -> dict[Worker, Any]:
+        """Return what each of a group answers; one that dies, hangs or fails is put aside and has no answer."""
+        return self.ask_each(dict.fromkeys(group, arguments), method)
+
+    def ask_each(self, arguments: Mapping[Worker, Sequence[Any]], method: str) -> dict[Worker, Any]:
+        """Return what each answers to arguments of its own."""
+        for worker, own in arguments.items():
+            worker.ask(method, method, *own)
+        found = {}
+        while any(worker.doing for worker in arguments):
+            for worker, _, answer in crew.answered(list(arguments)):
+                if answer.error:
+                    at = f"at {method}, with {formats.counted(len(arguments), 'device')} at once"
+                    self.put_aside(worker, f"was lost {at}: {answer.error}")
+                else:
+                    found[worker] = answer.value
+        return found
+
+    def put_aside(self, worker: Worker, why: str) -> None:
+        """Do without a device from now on."""
+        worker.kill()
+        self.left.remove(worker)
+        self.lost.append(f"{worker} {why}")
+
+    def clock(self, worker: Worker) -> Clock:
+        """Return a device's clock as it is now, since those of two hosts drift apart; Lost when it does not answer."""
+        pings = []
+        for _ in range(PINGS):
+            sent = time.perf_counter()
+            answer = self.ask([worker], "now")
+            if not answer:
+                raise Lost
+            pings.append((sent, answer[worker], time.perf_counter()))
+        found = aggregate_windows.clock(pings)
+        self.clock_error[worker] = max(self.clock_error[worker], found.error)
+        return found
+
+    def end(self) -> None:
+        """End every device's process."""
+        for worker in self.left:
+            worker.kill()
