@@ -124,7 +124,7 @@ def _window(team: Team, group: Group, seconds: float) -> np.ndarray:
             return aggregate_windows.rates([ran[one] for one in group], list(clocks.values()), counted, end, PIECES)
         except Apart as apart:
             late = group[apart.args[0]]
-    team.put_aside(late, f"began late {STARTS} times, with {formats.counted(len(group), 'device')} at once")
+    team.put_aside(late, f"began late {STARTS} times when {formats.counted(len(group), 'device was', 'devices were')} to be measured")
     raise Lost
 
 

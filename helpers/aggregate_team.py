@@ -36,8 +36,7 @@ class Team:
         while any(worker.doing for worker in arguments):
             for worker, _, answer in crew.answered(list(arguments)):
                 if answer.error:
-                    at = f"at {method}, with {formats.counted(len(arguments), 'device')} at once"
-                    self.put_aside(worker, f"was lost {at}: {answer.error}")
+                    self.put_aside(worker, f"was lost {_while(method, len(arguments))}: {answer.error}")
                 else:
                     found[worker] = answer.value
         return found
@@ -65,3 +64,9 @@ class Team:
         """End every device's process."""
         for worker in self.left:
             worker.kill()
+
+
+def _while(method: str, devices: int) -> str:
+    """Return what was being done when a device was lost."""
+    known = {"hold": "before it began", "load": "while it loaded the model", "warm_up": "while it warmed up"}
+    return known.get(method, f"while {formats.counted(devices, 'device was', 'devices were')} measured")
