@@ -9,17 +9,17 @@ from collections import defaultdict
 import numpy as np
 from tqdm import tqdm
 
-from helpers import aggregate_windows, cluster, crew, formats, timing
+from helpers import aggregate_windows, cluster, crew, formats, noise, timing
 from helpers.aggregate_device import Device
 from helpers.aggregate_team import Lost, Team
 from helpers.aggregate_windows import Apart
 from helpers.crew import Worker
 from helpers.evaluator import Job
+from helpers.noise import Seen
 from helpers.params import Workers
 from helpers.progress import announce
 from helpers.records import Aggregate, AtOnce, Data, Model, OneOfSeveral
 from helpers.steps import Step
-from helpers.timing import Profile
 
 PASSES = 6  # through all turns, every second one backwards
 PIECES = 5  # of a window: 30 in all, as many as an interval needs
@@ -32,8 +32,8 @@ Pieces = dict[Group, list[np.ndarray]]
 
 
 def check(workers: Workers) -> None:
-    """Raise what `measure` would for want of Ray or of devices, before an hour is spent on one."""
-    if workers.engine == "ray":
+    """Raise what `measure` would where Ray has too few devices, before an hour is spent; one started here has what it is asked for."""
+    if workers.engine == "ray" and workers.address:
         with cluster.joined(workers):
             pass
 
@@ -52,7 +52,10 @@ def measure(step: Step, data: Data, model: Model, batch: int | None) -> Aggregat
     with cluster.joined(workers):
         team = Team([crew.hire(number, workers, Device, job) for number in range(1, workers.count + 1)])
         try:
-            seconds = _get_ready(team, profile)
+            slowest = team.get_ready(profile.warm_up_seconds)
+            seconds = max(profile.processes * profile.seconds / PASSES, PIECES * max(slowest, profile.block_seconds))
+            for worker in team.left:
+                worker.timeout_seconds += seconds
             pieces = _take_turns(team, sizes(workers.count), seconds)
         finally:
             team.end()
@@ -62,34 +65,6 @@ def measure(step: Step, data: Data, model: Model, batch: int | None) -> Aggregat
 def sizes(count: int) -> list[int]:
     """Return how many devices are measured at once: 1, 2, 4, ... and all."""
     return sorted({2**power for power in range(count.bit_length())} | {count})
-
-
-def _get_ready(team: Team, profile: Profile) -> float:
-    """Have every device keep its host, load its model and warm up; return the seconds of a window."""
-    _hold(team)
-    for worker, loaded in team.ask(team.left, "load").items():
-        worker.loaded = loaded
-        worker.timeout_seconds += 2 * profile.warm_up_seconds
-    team.left.sort(key=lambda worker: (worker.loaded.host, worker.loaded.place))  # one host is filled before the next: there it gets tight
-    warm = team.ask(team.left, "warm_up", profile.warm_up_seconds)
-    slowest = max((one.seconds / one.calls for one in warm.values()), default=0.0)
-    seconds = max(profile.processes * profile.seconds / PASSES, PIECES * max(slowest, profile.block_seconds))
-    for worker in team.left:
-        worker.timeout_seconds += seconds
-    return seconds
-
-
-def _hold(team: Team) -> None:
-    """Wait until no single-device sweep is measuring on any of the hosts, and keep them from beginning one."""
-    waiting, said = team.left[:], set()
-    while waiting:
-        held = team.ask(waiting, "hold")
-        waiting = [worker for worker in waiting if held.get(worker)]
-        for holder in sorted({held[worker] for worker in waiting} - said):
-            print(f"Waiting for {holder}: several devices at once are measured when it is done.", flush=True)
-            said.add(holder)
-        if waiting:
-            time.sleep(crew.POLL_SECONDS)
 
 
 def _take_turns(team: Team, at_once: list[int], seconds: float) -> Pieces:
@@ -161,4 +136,10 @@ def _row(team: Team, pieces: Pieces, alone: dict[Worker, np.ndarray], number: in
     ratio, interval = (None, None)
     if number > 1:
         ratio, interval = aggregate_windows.efficiency(together, sum(alone[worker] for worker in group))
-    return AtOnce(devices=number, together=aggregate_windows.measured(together), efficiency=ratio, efficiency_interval=interval)
+    return AtOnce(
+        devices=number,
+        together=aggregate_windows.measured(together),
+        efficiency=ratio,
+        efficiency_interval=interval,
+        noise=noise.judge(1 / together, Seen()),  # what the hosts did meanwhile is not watched
+    )

@@ -24,6 +24,30 @@ class Team:
         self.lost: list[str] = []  # what became of the others
         self.clock_error: dict[Worker, float] = defaultdict(float)  # seconds, the worst
 
+    def get_ready(self, warm_up_seconds: float) -> float:
+        """Have every device keep its host, load its model and warm up; return the seconds of the slowest call."""
+        self._hold()
+        for worker, loaded in self.ask(self.left, "load").items():
+            worker.loaded = loaded
+            worker.timeout_seconds += 2 * warm_up_seconds
+        self.left.sort(
+            key=lambda worker: (worker.loaded.host, worker.loaded.place)
+        )  # a host is filled before the next: it gets tight there
+        warm = self.ask(self.left, "warm_up", warm_up_seconds)
+        return max((one.seconds / one.calls for one in warm.values()), default=0.0)
+
+    def _hold(self) -> None:
+        """Wait until no single-device sweep is measuring on any of the hosts, and keep them from beginning one."""
+        waiting, said = self.left[:], set()
+        while waiting:
+            held = self.ask(waiting, "hold")
+            waiting = [worker for worker in waiting if held.get(worker)]
+            for holder in sorted({held[worker] for worker in waiting} - said):
+                print(f"Waiting for {holder}: several devices at once are measured when it is done.", flush=True)
+                said.add(holder)
+            if waiting:
+                time.sleep(crew.POLL_SECONDS)
+
     def ask(self, group: Sequence[Worker], method: str, *arguments: Any) -> dict[Worker, Any]:
         """Return what each of a group answers; one that dies, hangs or fails is put aside and has no answer."""
         return self.ask_each(dict.fromkeys(group, arguments), method)

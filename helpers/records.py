@@ -457,6 +457,7 @@ class AtOnce(Body):
     together: Measured | None
     efficiency: float | None  # images per second over what the same devices come to each alone; None for one
     efficiency_interval: Interval | None
+    noise: Noise | None = None
     error: str | None = None
 
 
