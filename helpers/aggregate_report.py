@@ -90,7 +90,7 @@ def _devices(found: Aggregate) -> Table | None:
         f"The devices in the order in which they are counted, each measured while the others waited; in {_backends(found)}. "
         f"Their clocks were known to within {error:.1f} ms"
     )
-    return Table(["number", "device", "place", "host", "images per second alone", "95 % interval"], rows, caption)
+    return Table(["number", "device", "place", "host name", "images per second alone", "95 % interval"], rows, caption)
 
 
 def _backends(found: Aggregate) -> str:

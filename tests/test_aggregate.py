@@ -15,6 +15,7 @@ from helpers.errors import ParameterError
 from helpers.host_lock import HostLock
 from helpers.params import BatchSweep, Workers
 from tests import aggregate_run, ray_cluster
+from tests.aggregate_faults import Misbehaving
 
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[ray]'")
 
@@ -231,7 +232,7 @@ def test_a_sweep_of_one_device_is_followed_by_several_at_once(tmp_path, brief):
 @with_ray
 @pytest.mark.parametrize(("fault", "why"), [("dies", "its process or its host died"), ("hangs", "gave no answer in ")])
 def test_a_device_lost_in_the_middle_is_named_and_the_others_stay(tmp_path, brief, monkeypatch, fault, why):
-    monkeypatch.setattr(aggregate, "Device", aggregate_run.Misbehaving)
+    monkeypatch.setattr(aggregate, "Device", Misbehaving)
     step = aggregate_run.step_of(tmp_path / "run", 3)
     (step.folder / "fault").write_text(fault)
     found = aggregate.measure(step, *step.inputs, 8)

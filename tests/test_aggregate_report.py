@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from helpers import aggregate_report, charts, comparable, compare_speed, embedded, first_screen, summaries, verdict
 from helpers.records import Aggregate, AtOnce, Measured, Noise, OneOfSeveral, Row, Sweep
-from tests import runs
+from tests import runs, test_chinese
 from tests.test_html import sweep_of
 
 QUIET = Noise(verdict="STABLE", reasons=[], variation_pct=1.0, iqr_pct=1.0, windows_pct=1.0, drift_pct=1.0, outliers=0)
@@ -131,6 +131,29 @@ def test_what_hosts_say_of_themselves_is_escaped(field):
 @pytest.mark.parametrize("resource", ["CPU", "GPU", "NPU"])
 def test_the_caption_says_that_the_efficiency_is_of_the_arrangement(resource):
     assert "the efficiency is of this arrangement." in page(several(resource=resource))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        several(),
+        several(kind="simulated", resource="CPU"),
+        several(
+            [*TWO, lost(4, "worker 3 on h (process 5) was lost while 4 devices were measured: its process or its host died")],
+            resource="GPU",
+        ),
+        several(
+            [
+                lost(1, "worker 1 was lost while it loaded the model: x"),
+                lost(2, "worker 1 was lost while it warmed up: gave no answer in 5 s"),
+            ],
+            (),
+        ),
+    ],
+    ids=["measured", "simulated", "one lost", "all lost"],
+)
+def test_it_is_said_in_chinese_too(found):
+    assert test_chinese.english(test_chinese.page(aggregate_report.shown(sweep_with(found)))) == []
 
 
 # never mixed with figures of one device
