@@ -38,7 +38,7 @@ def _draw(axes, rows: list[AtOnce], ideal: list[float], numbers: list[int]) -> N
     points = [(row.devices, row.together.images_per_second) for row in rows]
     axes.plot(range(1, len(ideal) + 1), ideal, **charts.STYLES["baseline"], markersize=4)
     axes.errorbar(*zip(*points, strict=True), yerr=[_half(row) for row in rows], capsize=3, markersize=5, **charts.STYLES["candidate"])
-    loud = [point for point, row in zip(points, rows, strict=True) if row.noise.verdict != "STABLE"]
+    loud = [point for point, row in zip(points, rows, strict=True) if row.noise and row.noise.verdict != "STABLE"]
     if loud:
         hollow = {"color": charts.STYLES["candidate"]["color"], "markerfacecolor": "white", "zorder": 3}
         axes.plot(*zip(*loud, strict=True), linestyle="", marker="o", markersize=5, **hollow)
