@@ -70,8 +70,8 @@ def sizes(count: int) -> list[int]:
 def _take_turns(team: Team, at_once: list[int], seconds: float) -> Pieces:
     """Return the images per second of each device alone and of the first 2, 4, ...; when one is lost all begins anew without it."""
     while team.left:
-        alone, together = [(worker,) for worker in team.left], [tuple(team.left[:number]) for number in at_once[1:]]
-        groups = [*alone, *(group for number, group in zip(at_once[1:], together, strict=True) if len(group) == number)]
+        groups = [(worker,) for worker in team.left]
+        groups += [tuple(team.left[:number]) for number in at_once if 1 < number <= len(team.left)]
         order = [*groups, *reversed(groups)] * (PASSES // 2)
         announce("several devices at once", len(order) * (DELIVERY_SECONDS + SETTLE_SECONDS + seconds))
         pieces: Pieces = defaultdict(list)
