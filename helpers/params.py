@@ -136,7 +136,7 @@ class Target(Settings):
 
 
 class Workers(Settings):
-    """Who prepares and evaluates: this process alone, or actors on Ray that each have a device, and the model on it, to themselves.
+    """Who prepares, evaluates and is measured at once: this process alone, or actors on Ray that each have a device to themselves.
 
     Preparing needs cores: with GPU or NPU it takes all that Ray has, a worker for each `cpus_per_worker` of them.
     """
@@ -276,6 +276,15 @@ class BatchSweep(Target, Compared):
     gate: Literal["auto", "none", "rows", "geomean", "best"] = "auto"
     tolerance_pct: Annotated[float, Field(ge=0, lt=100)] = 5.0
     seed: Annotated[int, Field(ge=0)] = 0
+    workers: Workers = Workers()
+
+    @model_validator(mode="after")
+    def _can_be_measured_at_once(self) -> Self:
+        if self.workers.engine == "ray" and self.backend == "replay":
+            raise ValueError("backend replay runs nothing that could be measured on several devices: leave workers out")
+        if self.workers.engine == "ray" and "device_id" in self.provider_options:
+            raise ValueError("with workers Ray chooses the devices: leave device_id out of provider_options")
+        return self
 
     def files(self) -> list[Path]:
         published = BASELINES / f"{self.baseline}.yaml"

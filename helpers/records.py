@@ -441,6 +441,42 @@ class Peak(Body):
     of: str
 
 
+class OneOfSeveral(Body):
+    """A device of an aggregate measurement, and what it does while the others wait."""
+
+    host: str
+    device: str
+    place: str  # the process on its host, and the card and chip where they can be told
+    backend: str
+    alone: Measured
+    clock_error_ms: float  # how well its clock was known, at worst
+
+
+class AtOnce(Body):
+    """The first so many devices of an aggregate measurement, all in the same windows."""
+
+    devices: int
+    together: Measured | None
+    efficiency: float | None  # images per second over what the same devices come to each alone; None for one
+    efficiency_interval: Interval | None
+    noise: Noise | None = None
+    error: str | None = None
+
+
+class Aggregate(Body):
+    """Several devices at once: a region of its own, so that no figure of it is taken for one of a single device."""
+
+    region: Literal["aggregate"] = "aggregate"  # whole calls, as many at once as there are devices
+    kind: Literal["measured", "simulated"]
+    batch: int
+    resource: Literal["CPU", "GPU", "NPU"]
+    threads: int  # asked for on each device; 0 leaves it to the runtime
+    windows: int  # of each row
+    window_seconds: float
+    devices: list[OneOfSeveral]  # in the order in which rows count them
+    rows: list[AtOnce]
+
+
 class Sweep(Record):
     STEP = "4_batch_sweep"
     INPUTS = (Data, Model)
@@ -452,6 +488,7 @@ class Sweep(Record):
     referee: list[Refereed] = []
     referee_remark: str = ""  # why it was asked and said nothing
     peak: Peak | None = None
+    aggregate: Aggregate | None = None
     region: Region
     ratios: list[Ratio]
     geomean_ratio: float | None

@@ -2,7 +2,19 @@
 
 from pathlib import Path
 
-from helpers import accuracy_tables, chain, flips, formats, limits, recommendation, roofline, sweep_charts, tables, throughput_tables
+from helpers import (
+    accuracy_tables,
+    aggregate_report,
+    chain,
+    flips,
+    formats,
+    limits,
+    recommendation,
+    roofline,
+    sweep_charts,
+    tables,
+    throughput_tables,
+)
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Accuracy, Data, Model, Sweep
 
@@ -50,6 +62,7 @@ def how_fast(data: Data, model: Model, accuracy: Accuracy, sweep: Sweep) -> Grou
             limits.in_words(sweep, data),
             roofline.in_words(model, sweep),
             sweep_charts.latency(sweep),
+            aggregate_report.shown(sweep),
         ]
     )
 

@@ -1,5 +1,6 @@
 """The series of a batch sweep: the candidate, the baseline measured beside it or published, other configurations."""
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from helpers import baselines, contest, files, loadgen, roofline, timing
+from helpers import aggregate, baselines, contest, files, host_lock, loadgen, roofline, timing
 from helpers.contest import Contender
 from helpers.journal import Journal
 from helpers.params import BASELINES, BatchSweep, Target
 from helpers.progress import announce
-from helpers.records import Data, Model, Peak, Refereed, Row, Series
+from helpers.records import Aggregate, Data, Model, Peak, Refereed, Row, Series
 from helpers.steps import Step
 from helpers.worker import Failed, Loaded, Worker
 
@@ -30,6 +31,7 @@ class Swept:
     referee: list[Refereed]
     referee_remark: str
     peak: Peak | None
+    aggregate: Aggregate | None
 
 
 def measure(step: Step, data: Data, model: Model) -> Swept:
@@ -37,14 +39,37 @@ def measure(step: Step, data: Data, model: Model) -> Swept:
     settings: BatchSweep = step.settings
     if settings.referee:
         loadgen.module()  # missing, it is said before an hour is spent
+    aggregate.check(settings.workers)  # too few devices too
+    journal = Journal(step.artefacts, step.fingerprint)
+    with _alone(settings, step):
+        contenders, refereed, remark = _take_turns(step, data, model, journal)
+        peak = roofline.measured(step.artefacts, settings) if _running(contenders) else None
+    rows = [_rows(one, journal.rows(at), contenders[0], settings) for at, one in enumerate(contenders)]
+    series = [_series(one, own, settings, model) for one, own in zip(contenders, rows, strict=True)]
+    published = BASELINES / f"{settings.baseline}.yaml"
+    series += baselines.read(published) if published.is_file() else []
+    known = _known(contenders[0], rows[0])
+    together = aggregate.measure(step, data, model, max(known, key=known.get, default=None))
+    path = journal.finish()
+    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), refereed, remark, peak, together)
+
+
+def _alone(settings: BatchSweep, step: Step) -> contextlib.AbstractContextManager:
+    """Return what keeps other sweeps off this host meanwhile; where nothing but recordings is read, nothing does."""
+    runs_here = any(target.backend != "replay" for _, target in _targets(settings))
+    return host_lock.alone(f"run {step.folder.name}") if runs_here else contextlib.nullcontext()
+
+
+def _take_turns(step: Step, data: Data, model: Model, journal: Journal) -> tuple[list[Contender], list[Refereed], str]:
+    """Measure every batch size that the journal lacks; return who did, closed by now, and what the referee says or why it says nothing."""
+    settings: BatchSweep = step.settings
     hire = functools.partial(Worker, step.folder, data, model, settings.batch_sizes)
-    journal, profile = Journal(step.artefacts, step.fingerprint), timing.PROFILES[settings.profile]
     contenders: list[Contender] = []
     try:
         for role, target in _targets(settings):
             contenders.append(Contender(role, target, hire))
         for batch in _points(contenders, journal, settings):
-            rows, points = contest.side_by_side(_running(contenders), batch, profile)
+            rows, points = contest.side_by_side(_running(contenders), batch, timing.PROFILES[settings.profile])
             journal.add(batch, [rows.get(one) for one in contenders], [points.get(one) for one in contenders])
         refereed, remark = _referee(contenders[0], journal.rows(0), settings)
     except BaseException:  # an interrupt too, and then a call may last long
@@ -53,13 +78,7 @@ def measure(step: Step, data: Data, model: Model) -> Swept:
         raise
     for one in contenders:
         one.worker.close()
-    rows = [_rows(one, journal.rows(at), contenders[0], settings) for at, one in enumerate(contenders)]
-    series = [_series(one, own, settings, model) for one, own in zip(contenders, rows, strict=True)]
-    published = BASELINES / f"{settings.baseline}.yaml"
-    series += baselines.read(published) if published.is_file() else []
-    peak = roofline.measured(step.artefacts, settings) if _running(contenders) else None
-    path = journal.finish()
-    return Swept(series, path.relative_to(step.folder).as_posix(), files.sha256(path), refereed, remark, peak)
+    return contenders, refereed, remark
 
 
 def _targets(settings: BatchSweep) -> list[tuple[str, Target]]:
@@ -88,7 +107,7 @@ def _points(contenders: list[Contender], journal: Journal, settings: BatchSweep)
 
 def _referee(candidate: Contender, measured: list[Row], settings: BatchSweep) -> tuple[list[Refereed], str]:
     """Return what LoadGen says, or why it says nothing: one call at a time at the smallest batch size, all at once at the fastest."""
-    known = {row.batch: row.regions[candidate.loaded.region].images_per_second for row in measured if row.regions}
+    known = _known(candidate, measured)
     if not settings.referee:
         return [], ""
     if candidate.loaded.recorded or not known:
@@ -102,6 +121,12 @@ def _referee(candidate: Contender, measured: list[Row], settings: BatchSweep) ->
         return [candidate.worker.referee(scenario, batch, seconds, REFEREE_PAIRS) for scenario, batch in runs], ""
     except Failed as failed:
         return [], f"The referee has no figure: {failed}"
+
+
+def _known(candidate: Contender, rows: list[Row]) -> dict[int, float]:
+    """Return the candidate's images per second in whole calls by batch size, where it has a figure."""
+    region = candidate.loaded.region
+    return {row.batch: row.regions[region].images_per_second for row in rows if region in row.regions}
 
 
 def _rows(one: Contender, measured: list[Row], candidate: Contender, settings: BatchSweep) -> list[Row]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from helpers import ROOT, environment, files
+from helpers import ROOT, environment, files, host_lock
 from tests import simulators
 from tests.browser import chromium, executable, finished_run  # noqa: F401, fixtures
 
@@ -23,6 +23,14 @@ def machine_as_it_is():
 def own_hash_cache(tmp_path_factory, monkeypatch):
     """Keep the tests' hashes out of reports/."""
     monkeypatch.setattr(files, "HASH_CACHE", tmp_path_factory.getbasetemp() / "hashes.json")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_host_lock(tmp_path_factory):
+    """Give each test process a lock of its own, its kernels and workers included: tests that run side by side don't wait for each other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(host_lock.VARIABLE, str(tmp_path_factory.getbasetemp() / "sweep.lock"))
+        yield
 
 
 @pytest.fixture

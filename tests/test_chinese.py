@@ -30,7 +30,7 @@ STAY = {  # names, words of the records, parameters and their values
     "compare_with", "compute", "convert", "data", "device", "flips", "fp32", "helpers", "hint", "host", "int8", "json", "mean", "mmcls",
     "notebook", "official", "onnx", "opset", "options", "other_ways", "params", "prepare_data", "preprocess", "prune", "python",
     "pytorch", "sha256", "simplejpeg", "softmax", "sync", "throughput", "trtexec", "uint8", "yaml", "1_prepare_data", "2_convert",
-    "3_accuracy",
+    "3_accuracy", "aggregate",
 }  # fmt: skip
 THREE_WORDS = re.compile(r"[A-Za-z]+(?: [a-z]{2,}){2,}")
 MOST_RUNS = 3

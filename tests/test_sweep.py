@@ -1,9 +1,11 @@
+import os
 from types import SimpleNamespace
 
 import pytest
 
 from helpers import noise, params, progress, sweep, timing
 from helpers.errors import UserError
+from helpers.host_lock import HostLock
 from helpers.records import Measured, Refereed, Row
 from helpers.worker import Failed
 from tests import workers
@@ -281,3 +283,53 @@ def test_recorded_times_without_answers_are_tied_to_no_model():
     assert sweep._unproven(recorded, model, known) == "no answers were recorded at batch size 1 to compare"
     assert sweep._unproven(recorded, model, known[1:]) == ""
     assert sweep._unproven(SimpleNamespace(recorded=None), model, known) == ""
+
+
+# several devices at once, and one sweep at a time
+
+
+def test_while_one_device_is_measured_its_host_is_kept_and_free_when_several_are(swept, monkeypatch):
+    seen = []
+
+    def holder():
+        lock = HostLock("another")
+        said = lock.take(shared=True)
+        lock.release()
+        return said
+
+    class Watching(Picky):
+        def __call__(self, batch):
+            seen.append(holder())
+            return super().__call__(batch)
+
+    monkeypatch.setattr(sweep.aggregate, "measure", lambda step, data, model, batch: seen.append((holder(), batch, Here.hired[0].closed)))
+    assert swept(Watching()).aggregate is None
+    assert all(said.endswith(f", process {os.getpid()}") for said in seen[:-1])
+    assert seen[-1][0] == ""
+    assert seen[-1][1] in (2, 4)
+    assert seen[-1][2]
+
+
+def test_several_are_measured_at_the_batch_size_that_is_fastest_for_one(swept, monkeypatch):
+    monkeypatch.setattr(sweep.aggregate, "measure", lambda step, data, model, batch: batch)
+    assert swept(Picky(fails_at=4)).aggregate == 2
+    assert swept(Picky(fails_at="any")).aggregate is None
+
+
+def test_what_an_interrupt_of_several_leaves_is_the_sweep_of_one(swept, monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep.aggregate, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        swept(Picky())
+    assert len((tmp_path / "artefacts" / "sweep_blocks.jsonl.partial").read_text().splitlines()) == 2
+
+
+def test_a_sweep_of_recordings_waits_for_nobody(tmp_path, capsys):
+    held = HostLock("another")
+    held.take()
+    settings = params.BatchSweep.model_construct(backend="replay", baseline="none", options=[], threads=0)
+    with sweep._alone(settings, SimpleNamespace(folder=tmp_path)):
+        held.release()
+    assert capsys.readouterr().out == ""
