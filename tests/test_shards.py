@@ -1,5 +1,6 @@
 """Workers on a real Ray cluster of three nodes: the serial run byte by byte, whoever works, dies, hangs or errs."""
 
+import contextlib
 import importlib.util
 import os
 import random
@@ -104,11 +105,12 @@ class Killer(threading.Thread):
 
 
 def actors():
-    """How to kill each worker's process, those that are still loading included."""
+    """How to kill each worker's process of this cluster, those that are still loading included; other tests have clusters too."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         if (process.info["cmdline"] or [""])[0].startswith("ray::Actor"):
-            found.append(process.kill)
+            with contextlib.suppress(psutil.Error):  # it has ended
+                found += [process.kill] if process.environ().get("RAY_AUTH_TOKEN") == ray_cluster.TOKEN else []
     return found
 
 
