@@ -5,16 +5,18 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from helpers import files, photographs, sources
 from helpers.errors import UserError, first_line
+from helpers.names import Names
 from helpers.records import Rejected
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -28,7 +30,7 @@ Read = Callable[[], bytes]
 class Listing:
     """The names of the images there are, in the source's order, and the entries that are no images of its own."""
 
-    names: list[str]
+    names: Names
     rejected: list[Rejected]
 
 
@@ -48,16 +50,22 @@ def open_source(images: str, artefacts: Path) -> Path:
 
 def listing(source: Path) -> Listing:
     """Return what a source holds: a folder's images are sorted, an archive's are in its own order; twice the same name is a UserError."""
+    rejected: dict[int, Rejected] = {}
+
+    def names() -> Iterator[str]:
+        for place, entry in enumerate({"folder": _of_folder, "zip": _of_zip}.get(_kind(source), _of_tar)(source)):
+            if entry.reason:
+                rejected[place] = Rejected(name=entry.name, reason=entry.reason)
+            yield entry.name
+
     with _sound(source):
-        entries = list({"folder": _of_folder, "zip": _of_zip}.get(_kind(source), _of_tar)(source))
-    for name, count in Counter(entry.name for entry in entries).items():
-        if count > 1:
-            raise UserError(f"{source.name} holds {name} more than once: repack it.")
-    rejected = [Rejected(name=entry.name, reason=entry.reason) for entry in entries if entry.reason]
-    return Listing([entry.name for entry in entries if not entry.reason], rejected)
+        found = Names.of(names())
+    if twice := found.repeated():
+        raise UserError(f"{source.name} holds {twice} more than once: repack it.")
+    return Listing(found.take(np.delete(np.arange(len(found)), list(rejected))), list(rejected.values()))
 
 
-def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
+def read_images(source: Path, names: Sequence[str]) -> Iterator[tuple[str, Read]]:
     """Yield (name, function that returns the encoded image) for the given names, in their order, which is the source's.
 
     The functions may be called from any thread, at any time. A compressed tar can be read from its beginning only: there they hold
@@ -73,8 +81,7 @@ def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
             yield from _from_tar(source, set(names), kind == "tar")
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     name: str
     reason: str = ""  # why it is not read
 
@@ -93,8 +100,8 @@ def _kind(source: Path) -> Literal["folder", "tar", "compressed tar", "zip"] | N
 
 
 def _of_folder(folder: Path) -> Iterator[_Entry]:
-    found = {path.relative_to(folder).as_posix(): path for path in files.walk(folder) if _is_image(path.name)}
-    yield from (_Entry(name, "" if path.is_file() else "a link to nothing") for name, path in sorted(found.items()))
+    found = sorted(path.relative_to(folder).as_posix() for path in files.walk(folder) if _is_image(path.name))
+    yield from (_Entry(name, "" if (folder / name).is_file() else "a link to nothing") for name in found)
 
 
 def _of_zip(archive: Path) -> Iterator[_Entry]:
@@ -156,7 +163,7 @@ def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield member
 
 
-def _from_zip(archive: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
+def _from_zip(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, Read]]:
     opened = zipfile.ZipFile(archive)  # closed when the last function is gone; it takes turns by itself where two threads read
     members = {_plain_name(member.filename): member for member in opened.infolist()}
     yield from ((name, partial(_read_member, opened, members[name])) for name in names if name in members)

@@ -21,7 +21,7 @@ def of(folder: Path, data: Data, places: Sequence[int]) -> np.ndarray | None:
         source = archives.open_source(data.params["images"], folder / "artefacts")
         if files.sha256(source) != data.source_sha256:
             return None
-        return _decoded(source, data, [dataset.load(folder / data.manifest).names[place] for place in places])
+        return _decoded(source, data, dataset.load(folder / data.manifest).names.take(places))
     except (UserError, ValueError, *archives.GONE_WRONG):  # gone or damaged since: what was answered is told without pictures
         return None
 

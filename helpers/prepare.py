@@ -14,7 +14,7 @@ from PIL import __version__ as pillow_version
 from tqdm import tqdm
 
 from helpers import archives, dataset, environment, fast_pixels, formats, pipeline, preprocess, seen
-from helpers.dataset import Found, Manifest
+from helpers.dataset import Found
 from helpers.errors import UserError
 from helpers.prepared import MANIFEST, Prepared
 from helpers.preprocess import Preprocess
@@ -50,7 +50,7 @@ def prepare(step: Step, source: Path, found: Found, how: Preprocess) -> Prepared
         raise
     store.finish()
     done = store.progress
-    stored = Manifest([wanted.names[index] for index in done.kept], wanted.labels[done.kept])
+    stored = wanted.take(done.kept)
     whole = found.manifest if sampled else stored
     whole.save(folder / MANIFEST)
     return Prepared(
