@@ -48,12 +48,12 @@ class Manifest:
 def load(path: Path) -> Manifest:
     """Return a manifest that `save` wrote; UserError where the file is not whole."""
     read = _columns(path, COLUMNS)
-    return Manifest(Names(read["name"]), read["label"].to_numpy())
+    return Manifest(Names(read["name"]), _values(read))
 
 
 def load_labels(path: Path) -> np.ndarray:
     """Return the labels int32 [N] of a manifest that `save` wrote, without its names; UserError where the file is not whole."""
-    return _columns(path, COLUMNS[1:])["label"].to_numpy()
+    return _values(_columns(path, COLUMNS[1:]))
 
 
 def _columns(path: Path, wanted: Sequence[str]) -> pa.Table:
@@ -63,6 +63,11 @@ def _columns(path: Path, wanted: Sequence[str]) -> pa.Table:
         return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=types)
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{path.name} is not whole ({first_line(error)}): run 1_prepare_data again.") from error
+
+
+def _values(read: pa.Table) -> np.ndarray:
+    """Return the labels of a table; by DLPack, since to_numpy imports pandas first, where that is installed."""
+    return np.from_dlpack(read["label"].combine_chunks())
 
 
 @dataclass(frozen=True)

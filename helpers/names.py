@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 KIND = pa.large_binary()  # with offsets of 64 bits: ten million long names are more than 2 GB
+ERRORS = "surrogateescape"
 CHUNK = 65_536  # names that are Python objects at a time
 
 
@@ -27,9 +28,9 @@ class Names(Sequence[str]):
         """Return the names that an iterable yields."""
         if isinstance(names, cls):
             return names
-        encoded = map(_encoded, names)
-        chunks = iter(lambda: list(itertools.islice(encoded, CHUNK)), [])
-        return cls(pa.chunked_array([pa.array(chunk, KIND) for chunk in chunks], KIND))
+        given = iter(names)
+        chunks = iter(lambda: _column(itertools.islice(given, CHUNK)), _column([]))
+        return cls(pa.chunked_array(list(chunks), KIND))
 
     def __len__(self) -> int:
         return len(self._column)
@@ -39,11 +40,11 @@ class Names(Sequence[str]):
     @overload
     def __getitem__(self, place: slice) -> "Names": ...
     def __getitem__(self, place):
-        return Names(self._column[place]) if isinstance(place, slice) else _decoded(self._column[int(place)].as_py())
+        return Names(self._column[place]) if isinstance(place, slice) else self._column[int(place)].as_py().decode(errors=ERRORS)
 
     def __iter__(self) -> Iterator[str]:
         for first in range(0, len(self), CHUNK):
-            yield from map(_decoded, self._column[first : first + CHUNK].to_pylist())
+            yield from [name.decode(errors=ERRORS) for name in self._column[first : first + CHUNK].to_pylist()]
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Names):
@@ -57,11 +58,12 @@ class Names(Sequence[str]):
 
     def take(self, places: Sequence[int]) -> "Names":
         """Return the names at places, int [M], in that order."""
-        return Names(self._column.take(pa.array(places, pa.int64())))
+        wanted = np.ascontiguousarray(places, np.int64)
+        return Names(self._column.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)])))
 
     def among(self, others: Iterable[str]) -> set[str]:
         """Return which of a few others are there too."""
-        there = pc.is_in(self._column, pa.array(map(_encoded, others), KIND))
+        there = pc.is_in(self._column, _column(others))
         return set(Names(self._column.filter(there)))
 
     def repeated(self) -> str | None:
@@ -72,9 +74,8 @@ class Names(Sequence[str]):
         return next((name for name, count in Counter(doubtful).items() if count > 1), None)
 
 
-def _encoded(name: str) -> bytes:
-    return name.encode(errors="surrogateescape")
-
-
-def _decoded(name: bytes) -> str:
-    return name.decode(errors="surrogateescape")
+def _column(names: Iterable[str]) -> pa.Array:
+    """Return the names' bytes; made of buffers, since pa.array imports pandas first, where that is installed."""
+    encoded = [name.encode(errors=ERRORS) for name in names]
+    ends = np.cumsum([0, *map(len, encoded)])
+    return pa.Array.from_buffers(KIND, len(encoded), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
