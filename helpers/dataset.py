@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from helpers import archives, files, formats, labels
+from helpers import addresses, archives, files, formats, labels
 from helpers.elements import Group, Sentence
 from helpers.errors import UserError, first_line
 from helpers.labels import NO_LABEL as NO_LABEL
 from helpers.names import KIND, Names
 from helpers.params import PrepareData
 from helpers.records import Rejected
+from helpers.remote import Source
 
 Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
 COLUMNS = ("name", "label")
@@ -86,7 +87,7 @@ class Found:
         return replace(self, manifest=subset(self.manifest, size, seed))
 
 
-def read(source: Path, given: str, classes: int | None, class_names: list[str]) -> Found:
+def read(source: Source, given: str, classes: int | None, class_names: list[str]) -> Found:
     """Return every image, in the order in which the source yields them, with its label; `given` is what `labels.read` takes."""
     listing = archives.listing(source)
     if not listing.names:
@@ -126,10 +127,10 @@ def _without_images(absent: np.ndarray, class_names: list[str]) -> Sentence | No
     return Sentence(f"No image of {formats.counted(len(absent), 'class', 'classes')}: {first}{others}.", "warning")
 
 
-def body(settings: PrepareData, source: Path, found: Found, classes: int | None) -> dict:
+def body(settings: PrepareData, source: Source, found: Found, classes: int | None) -> dict:
     """Return what data.json says of the source."""
     return {
-        "source": settings.images if not Path(settings.images).is_absolute() else source.name,
+        "source": source.name if Path(addresses.local(settings.images)).is_absolute() else settings.images,
         "source_sha256": files.sha256(source),
         "labels_source": found.labels_source,
         "classes": classes or len(found.class_names) or int(found.manifest.labels.max()) + 1,

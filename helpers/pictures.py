@@ -8,6 +8,7 @@ import numpy as np
 from helpers import archives, dataset, files, preprocess
 from helpers.errors import UserError
 from helpers.records import Data
+from helpers.remote import Source
 
 
 def of(folder: Path, data: Data, places: Sequence[int]) -> np.ndarray | None:
@@ -26,7 +27,7 @@ def of(folder: Path, data: Data, places: Sequence[int]) -> np.ndarray | None:
         return None
 
 
-def _decoded(source: Path, data: Data, names: list[str]) -> np.ndarray | None:
+def _decoded(source: Source, data: Data, names: list[str]) -> np.ndarray | None:
     """Return the pixels of images by name, in the source's order; None where one is missing."""
     how, most = data.preprocess, data.params["max_pixels"]
     rows = [preprocess.to_pixels(preprocess.decode(read(), most), how) for _, read in archives.read_images(source, names)]
