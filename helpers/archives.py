@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from helpers import files, photographs, sources
+from helpers import files, photographs, sources, tars
 from helpers.errors import UserError, first_line
 from helpers.names import Names
 from helpers.records import Rejected
@@ -138,10 +138,10 @@ def _of_zip(archive: Source) -> Iterator[_Entry]:
 
 
 def _of_tar(archive: Source) -> Iterator[_Entry]:
-    with archive.open("rb") as file, tarfile.open(fileobj=file, tarinfo=_Header) as opened:
-        for member in _members(opened):
+    with archive.open("rb") as file, tarfile.open(fileobj=file, tarinfo=tars.Header) as opened:
+        for member in tars.members(opened):
             if _is_image(member.name) and not member.isdir():
-                yield _Entry(_plain_name(member.name), _odd(member) or _leaves(member.name), member.offset_data, member.size)
+                yield _Entry(_plain_name(member.name), tars.odd(member) or _leaves(member.name), member.offset_data, member.size)
 
 
 @lru_cache(maxsize=1)
@@ -158,40 +158,10 @@ def _plain_name(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _odd(member: tarfile.TarInfo) -> str:
-    """Return why a tar's entry is not read, empty for a plain file."""
-    if member.issym() or member.islnk():
-        return "a link"
-    return "" if member.isreg() and not member.issparse() else "no plain file"
-
-
 def _leaves(name: str) -> str:
     """Return that an archive's entry must not be used by its name, which files may be called after, empty when it may."""
     path = PurePosixPath(name.replace("\\", "/"))
     return "its path leaves the archive" if path.is_absolute() or ".." in path.parts else ""
-
-
-class _Header(tarfile.TarInfo):
-    """A header of which a broken one is an error anywhere: by itself, tarfile takes it for the end, as if nothing were missing."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"its list of files ends with {error}") from error
-
-
-def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    at = -1
-    for member in iter(opened.next, None):
-        if opened.offset <= at:  # a negative size, by which tarfile would go round for ever
-            raise tarfile.ReadError("a file of negative size")
-        at = opened.offset
-        opened.members = []  # it would keep all of them
-        yield member
 
 
 def _from_zip(archive: Source, names: Sequence[str]) -> Iterator[tuple[str, Read]]:
@@ -201,10 +171,10 @@ def _from_zip(archive: Source, names: Sequence[str]) -> Iterator[tuple[str, Read
 
 
 def _from_compressed_tar(archive: Source, wanted: set[str]) -> Iterator[tuple[str, Read]]:
-    with archive.open("rb") as file, tarfile.open(fileobj=file, tarinfo=_Header) as opened:
-        for member in _members(opened):
+    with archive.open("rb") as file, tarfile.open(fileobj=file, tarinfo=tars.Header) as opened:
+        for member in tars.members(opened):
             name = _plain_name(member.name)
-            if name in wanted and not _odd(member):
+            if name in wanted and not tars.odd(member):
                 content = opened.extractfile(member).read() if member.size <= MOST_BYTES else b""
                 yield name, partial(_kept, content, member.size)
 
