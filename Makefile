@@ -26,7 +26,7 @@ lab: $(VENV)/.ready
 	$(BIN)/jupyter lab notebooks/0_overview.ipynb
 
 bench: $(VENV)/.ready
-	status=0; for name in harness verdicts referees backends data_path demo_run index_of_runs shards gpu; do $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
+	status=0; for name in harness verdicts referees backends data_path manifest demo_run index_of_runs shards gpu; do $(BIN)/python benchmarks/$$name.py || status=1; done; exit $$status
 
 sample: $(VENV)/.ready
 	rm -rf reports/sample

@@ -72,7 +72,7 @@ def _here(step: Step, data: Data, model: Model, stage: str, target: Target) -> R
         reason = why_not(backend, data, model, batch_size)
         if reason:
             return _unknown(stage, described(backend), reason)
-        told, labels = {}, dataset.load(folder / data.manifest).labels
+        told, labels = {}, dataset.load_labels(folder / data.manifest)
         if backend.recorded:
             image, answers = backend.recorded.answers[backend.recorded.batch]
             found = Scores.of(image, labels[image], answers, step.settings.keep_logits)

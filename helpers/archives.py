@@ -1,21 +1,24 @@
-"""Where images are read from, in place: a folder, a tar, compressed or not, or a zip. Nothing is ever unpacked."""
+"""Where images are read from, in place, here or in a store: a folder, a tar, compressed or not, or a zip. Nothing is ever unpacked."""
 
 import lzma
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from helpers import files, photographs, sources
+import numpy as np
+
+from helpers import files, photographs, sources, tars
 from helpers.errors import UserError, first_line
+from helpers.names import Names
 from helpers.records import Rejected
+from helpers.remote import Address, Source
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 GONE_WRONG = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, lzma.LZMAError, NotImplementedError)
@@ -28,15 +31,15 @@ Read = Callable[[], bytes]
 class Listing:
     """The names of the images there are, in the source's order, and the entries that are no images of its own."""
 
-    names: list[str]
+    names: Names
     rejected: list[Rejected]
 
 
-def open_source(images: str, artefacts: Path) -> Path:
+def open_source(images: str, artefacts: Path) -> Source:
     """Return the folder or archive to read; `photographs:<n>` makes one from packaged photographs first."""
     if images.startswith("photographs:"):
         return photographs.make(artefacts / "photographs", int(images.partition(":")[2]))
-    path = sources.existing("images", images)
+    path = sources.images(images)
     try:
         kind = _kind(path)
     except HOSTILE:
@@ -46,18 +49,24 @@ def open_source(images: str, artefacts: Path) -> Path:
     return path
 
 
-def listing(source: Path) -> Listing:
+def listing(source: Source) -> Listing:
     """Return what a source holds: a folder's images are sorted, an archive's are in its own order; twice the same name is a UserError."""
+    rejected: dict[int, Rejected] = {}
+
+    def names() -> Iterator[str]:
+        for place, entry in enumerate(_entries(source, _kind(source))):
+            if entry.reason:
+                rejected[place] = Rejected(name=entry.name, reason=entry.reason)
+            yield entry.name
+
     with _sound(source):
-        entries = list({"folder": _of_folder, "zip": _of_zip}.get(_kind(source), _of_tar)(source))
-    for name, count in Counter(entry.name for entry in entries).items():
-        if count > 1:
-            raise UserError(f"{source.name} holds {name} more than once: repack it.")
-    rejected = [Rejected(name=entry.name, reason=entry.reason) for entry in entries if entry.reason]
-    return Listing([entry.name for entry in entries if not entry.reason], rejected)
+        found = Names.of(names())
+    if twice := found.repeated():
+        raise UserError(f"{source.name} holds {twice} more than once: repack it.")
+    return Listing(found.take(np.delete(np.arange(len(found)), list(rejected))), list(rejected.values()))
 
 
-def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
+def read_images(source: Source, names: Sequence[str]) -> Iterator[tuple[str, Read]]:
     """Yield (name, function that returns the encoded image) for the given names, in their order, which is the source's.
 
     The functions may be called from any thread, at any time. A compressed tar can be read from its beginning only: there they hold
@@ -66,55 +75,84 @@ def read_images(source: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
     with _sound(source):
         kind = _kind(source)
         if kind == "folder":
-            yield from ((name, partial(_read_file, source / name)) for name in names)
+            yield from ((name, partial(_read_file, source, name)) for name in names)
         elif kind == "zip":
             yield from _from_zip(source, names)
+        elif kind == "tar":
+            wanted, there = set(names), _entries(source, kind)
+            yield from ((name, partial(_read_at, source, at, size)) for name, odd, at, size in there if name in wanted and not odd)
         else:
-            yield from _from_tar(source, set(names), kind == "tar")
+            yield from _from_compressed_tar(source, set(names))
 
 
-def seekable(source: Path) -> bool:
+def seekable(source: Source) -> bool:
     """Return whether any image can be read without those before it; of a compressed tar it can't."""
     return _kind(source) != "compressed tar"
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     name: str
     reason: str = ""  # why it is not read
+    at: int = 0  # where a plain tar has its content
+    size: int = 0
 
 
-def _kind(source: Path) -> Literal["folder", "tar", "compressed tar", "zip"] | None:
+Kind = Literal["folder", "tar", "compressed tar", "zip"]
+
+
+def _kind(source: Source) -> Kind | None:
     """Return what a source is; tar is asked first, since a zip is known by its end, which may be that of a tar's last file."""
     if source.is_dir():
         return "folder"
-    if tarfile.is_tarfile(source):
-        try:
-            with tarfile.open(source, "r:"):
-                return "tar"
-        except tarfile.TarError:
-            return "compressed tar"
-    return "zip" if zipfile.is_zipfile(source) else None
+    with source.open("rb") as file:
+        if tarfile.is_tarfile(file):
+            file.seek(0)
+            try:
+                with tarfile.open(fileobj=file, mode="r:"):
+                    return "tar"
+            except tarfile.TarError:
+                return "compressed tar"
+        return "zip" if zipfile.is_zipfile(file) else None
+
+
+def _entries(source: Source, kind: Kind | None) -> Iterable[_Entry]:
+    if kind == "folder":
+        return _of_store(source) if isinstance(source, Address) else _of_folder(source)
+    if kind == "zip":
+        return _of_zip(source)
+    return _of_remote_tar(source, source.identity()) if isinstance(source, Address) and kind == "tar" else _of_tar(source)
+
+
+def _of_store(folder: Address) -> Iterator[_Entry]:
+    for found in sorted(folder.objects()):
+        if _is_image(found.name):
+            yield _Entry(found.name, _absurd(found.size or 0) or _leaves(found.name))
 
 
 def _of_folder(folder: Path) -> Iterator[_Entry]:
-    found = {path.relative_to(folder).as_posix(): path for path in files.walk(folder) if _is_image(path.name)}
-    yield from (_Entry(name, "" if path.is_file() else "a link to nothing") for name, path in sorted(found.items()))
+    found = sorted(path.relative_to(folder).as_posix() for path in files.walk(folder) if _is_image(path.name))
+    yield from (_Entry(name, "" if (folder / name).is_file() else "a link to nothing") for name in found)
 
 
-def _of_zip(archive: Path) -> Iterator[_Entry]:
-    with zipfile.ZipFile(archive) as opened:
+def _of_zip(archive: Source) -> Iterator[_Entry]:
+    with archive.open("rb") as file, zipfile.ZipFile(file) as opened:
         for member in opened.infolist():
             if _is_image(member.filename):
                 odd = "a link" if stat.S_ISLNK(member.external_attr >> 16) else "encrypted" if member.flag_bits & 1 else ""
                 yield _Entry(_plain_name(member.filename), odd or _leaves(member.filename))
 
 
-def _of_tar(archive: Path) -> Iterator[_Entry]:
-    with tarfile.open(archive, tarinfo=_Header) as opened:
-        for member in _members(opened):
+def _of_tar(archive: Source) -> Iterator[_Entry]:
+    with archive.open("rb") as file, tarfile.open(fileobj=file, tarinfo=tars.Header) as opened:
+        for member in tars.members(opened):
             if _is_image(member.name) and not member.isdir():
-                yield _Entry(_plain_name(member.name), _odd(member) or _leaves(member.name))
+                yield _Entry(_plain_name(member.name), tars.odd(member) or _leaves(member.name), member.offset_data, member.size)
+
+
+@lru_cache(maxsize=1)
+def _of_remote_tar(archive: Address, identity: str) -> list[_Entry]:
+    """Return what a plain tar holds, remembered as long as it stays the same: walking through it takes as long as fetching it."""
+    return list(_of_tar(archive))
 
 
 def _is_image(name: str) -> bool:
@@ -125,74 +163,46 @@ def _plain_name(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _odd(member: tarfile.TarInfo) -> str:
-    """Return why a tar's entry is not read, empty for a plain file."""
-    if member.issym() or member.islnk():
-        return "a link"
-    return "" if member.isreg() and not member.issparse() else "no plain file"
-
-
 def _leaves(name: str) -> str:
     """Return that an archive's entry must not be used by its name, which files may be called after, empty when it may."""
     path = PurePosixPath(name.replace("\\", "/"))
     return "its path leaves the archive" if path.is_absolute() or ".." in path.parts else ""
 
 
-class _Header(tarfile.TarInfo):
-    """A header of which a broken one is an error anywhere: by itself, tarfile takes it for the end, as if nothing were missing."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
-        try:
-            return super().frombuf(buf, encoding, errors)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"its list of files ends with {error}") from error
-
-
-def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    at = -1
-    for member in iter(opened.next, None):
-        if opened.offset <= at:  # a negative size, by which tarfile would go round for ever
-            raise tarfile.ReadError("a file of negative size")
-        at = opened.offset
-        opened.members = []  # it would keep all of them
-        yield member
-
-
-def _from_zip(archive: Path, names: list[str]) -> Iterator[tuple[str, Read]]:
-    opened = zipfile.ZipFile(archive)  # closed when the last function is gone; it takes turns by itself where two threads read
+def _from_zip(archive: Source, names: Sequence[str]) -> Iterator[tuple[str, Read]]:
+    opened = zipfile.ZipFile(archive.open("rb"))  # closed when the last function is gone; it takes turns by itself where two threads read
     members = {_plain_name(member.filename): member for member in opened.infolist()}
     yield from ((name, partial(_read_member, opened, members[name])) for name in names if name in members)
 
 
-def _from_tar(archive: Path, wanted: set[str], plain: bool) -> Iterator[tuple[str, Read]]:
-    """Yield the images of a tar; one that is not compressed is opened for each, so that threads need not take turns."""
-    with tarfile.open(archive, tarinfo=_Header) as opened:
-        for member in _members(opened):
+def _from_compressed_tar(archive: Source, wanted: set[str]) -> Iterator[tuple[str, Read]]:
+    with archive.open("rb") as file, tarfile.open(fileobj=file, tarinfo=tars.Header) as opened:
+        for member in tars.members(opened):
             name = _plain_name(member.name)
-            if name not in wanted or _odd(member):
-                continue
-            if plain:
-                yield name, partial(_read_at, archive, member.offset_data, member.size)
-            else:
+            if name in wanted and not tars.odd(member):
                 content = opened.extractfile(member).read() if member.size <= MOST_BYTES else b""
                 yield name, partial(_kept, content, member.size)
 
 
-def _read_file(path: Path) -> bytes:
-    return _read_at(path, 0, path.stat().st_size)
+def _read_file(folder: Source, name: str) -> bytes:
+    if isinstance(folder, Address):
+        return folder.content(name)
+    return _read_at(folder / name, 0, (folder / name).stat().st_size)
 
 
-def _read_at(path: Path, at: int, size: int) -> bytes:
+def _read_at(source: Source, at: int, size: int) -> bytes:
+    """Return part of a file; each call opens it, so that threads need not take turns."""
     _refuse_absurd(size)
+    content = source.part(at, size) if isinstance(source, Address) else _part(source, at, size)
+    if len(content) < size:
+        raise EOFError(f"{source.name} ends within it")
+    return content
+
+
+def _part(path: Path, at: int, size: int) -> bytes:
     with path.open("rb", buffering=0) as file:
         file.seek(at)
-        content = file.read(size)
-    if len(content) < size:
-        raise EOFError(f"{path.name} ends within it")
-    return content
+        return file.read(size)
 
 
 def _read_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -206,12 +216,16 @@ def _kept(content: bytes, size: int) -> bytes:
 
 
 def _refuse_absurd(size: int) -> None:
-    if size > MOST_BYTES:
-        raise ValueError(f"{size / 1e9:.1f} GB: too large for an image")
+    if absurd := _absurd(size):
+        raise ValueError(absurd)
+
+
+def _absurd(size: int) -> str:
+    return f"{size / 1e9:.1f} GB: too large for an image" if size > MOST_BYTES else ""
 
 
 @contextmanager
-def _sound(archive: Path) -> Iterator[None]:
+def _sound(archive: Source) -> Iterator[None]:
     """Say what goes wrong while a source is walked through as a UserError."""
     try:
         yield

@@ -50,7 +50,7 @@ def convert(step: Step, data: Data, images: Tensors) -> Converted:
     converted = (
         _from_onnx(settings, name, path, images) if settings.model.endswith(".onnx") else _from_mmcls(settings, name, path, data, images)
     )
-    highest = int(dataset.load(step.folder / data.manifest).labels.max(initial=0))
+    highest = int(dataset.load_labels(step.folder / data.manifest).max(initial=0))
     if highest >= converted.classes:
         raise UserError(
             f"the labels go up to class {highest}, but the model has {converted.classes} classes: they are of another data set."

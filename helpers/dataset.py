@@ -2,20 +2,25 @@
 
 import csv
 import math
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 
-from helpers import archives, files, formats, labels
+from helpers import addresses, archives, files, formats, labels
 from helpers.elements import Group, Sentence
-from helpers.errors import UserError
+from helpers.errors import UserError, first_line
 from helpers.labels import NO_LABEL as NO_LABEL
+from helpers.names import KIND, Names
 from helpers.params import PrepareData
 from helpers.records import Rejected
+from helpers.remote import Source
 
 Z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+COLUMNS = ("name", "label")
 SHOWN = 5  # classes without an image that are named
 
 
@@ -23,22 +28,47 @@ SHOWN = 5  # classes without an image that are named
 class Manifest:
     """Image names (paths below the root of the source) and class indices int32 [N]; NO_LABEL where there are no labels."""
 
-    names: list[str]
+    names: Names  # or any sequence of names, which becomes one
     labels: np.ndarray
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", Names.of(self.names))
+
+    def take(self, places: Sequence[int]) -> "Manifest":
+        """Return the rows at places, int [M], in that order."""
+        return Manifest(self.names.take(places), self.labels[places])
 
     def save(self, path: Path) -> None:
         """Write `name,label` lines."""
         with files.whole(path) as temporary, temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.writer(file)
-            writer.writerow(["name", "label"])
+            writer.writerow(COLUMNS)
             writer.writerows(zip(self.names, self.labels.tolist(), strict=True))
 
 
 def load(path: Path) -> Manifest:
-    """Return a manifest that `save` wrote."""
-    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = list(csv.DictReader(file))
-    return Manifest([row["name"] for row in rows], np.array([int(row["label"]) for row in rows], np.int32))
+    """Return a manifest that `save` wrote; UserError where the file is not whole."""
+    read = _columns(path, COLUMNS)
+    return Manifest(Names(read["name"]), _values(read))
+
+
+def load_labels(path: Path) -> np.ndarray:
+    """Return the labels int32 [N] of a manifest that `save` wrote, without its names; UserError where the file is not whole."""
+    return _values(_columns(path, COLUMNS[1:]))
+
+
+def _columns(path: Path, wanted: Sequence[str]) -> pa.Table:
+    """Return columns of a manifest's file."""
+    types = pa.csv.ConvertOptions(column_types=dict(zip(COLUMNS, (KIND, pa.int32()), strict=True)), include_columns=wanted, null_values=[])
+    try:
+        return pa.csv.read_csv(path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=types)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path.name} is not whole ({first_line(error)}): run 1_prepare_data again.") from error
+
+
+def _values(read: pa.Table) -> np.ndarray:
+    """Return the labels of a table; by DLPack, since to_numpy imports pandas first, where that is installed."""
+    return np.from_dlpack(read["label"].combine_chunks())
 
 
 @dataclass(frozen=True)
@@ -57,7 +87,7 @@ class Found:
         return replace(self, manifest=subset(self.manifest, size, seed))
 
 
-def read(source: Path, given: str, classes: int | None, class_names: list[str]) -> Found:
+def read(source: Source, given: str, classes: int | None, class_names: list[str]) -> Found:
     """Return every image, in the order in which the source yields them, with its label; `given` is what `labels.read` takes."""
     listing = archives.listing(source)
     if not listing.names:
@@ -97,10 +127,10 @@ def _without_images(absent: np.ndarray, class_names: list[str]) -> Sentence | No
     return Sentence(f"No image of {formats.counted(len(absent), 'class', 'classes')}: {first}{others}.", "warning")
 
 
-def body(settings: PrepareData, source: Path, found: Found, classes: int | None) -> dict:
+def body(settings: PrepareData, source: Source, found: Found, classes: int | None) -> dict:
     """Return what data.json says of the source."""
     return {
-        "source": settings.images if not Path(settings.images).is_absolute() else source.name,
+        "source": source.name if Path(addresses.local(settings.images)).is_absolute() else settings.images,
         "source_sha256": files.sha256(source),
         "labels_source": found.labels_source,
         "classes": classes or len(found.class_names) or int(found.manifest.labels.max()) + 1,
@@ -117,9 +147,8 @@ def subset(manifest: Manifest, size: int, seed: int) -> Manifest:
     if size in (0, len(manifest.names)):
         return manifest
     order = np.random.default_rng(seed).permutation(len(manifest.names))
-    drawn, rank = Counter(), np.empty(len(order), np.int64)
-    for position in order:  # the n-th image drawn of each class has rank n
-        rank[position] = drawn[int(manifest.labels[position])]
-        drawn[int(manifest.labels[position])] += 1
-    chosen = np.sort(order[np.argsort(rank[order], kind="stable")][:size])
-    return Manifest([manifest.names[i] for i in chosen], manifest.labels[chosen])
+    drawn = manifest.labels[order]
+    by_class = np.argsort(drawn, kind="stable")
+    ordered, rank = drawn[by_class], np.empty(len(order), np.int64)
+    rank[by_class] = np.arange(len(order)) - np.searchsorted(ordered, ordered)  # the n-th image drawn of each class has rank n
+    return manifest.take(np.sort(order[np.argsort(rank, kind="stable")[:size]]))

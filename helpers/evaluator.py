@@ -44,7 +44,7 @@ class Evaluator:
         manifest = job.folder / job.data.manifest
         if not manifest.is_file() or files.sha256(manifest) != job.data.manifest_sha256:
             raise UserError(f"{platform.node()} does not see {job.folder} as it is: put the run on a file system that all hosts share.")
-        self._labels = dataset.load(manifest).labels
+        self._labels = dataset.load_labels(manifest)
         self._backend = backends.load(job.folder, job.model, job.target)
         self._images = Tensors.of(job.folder, job.data).prepared(self._backend.expects(job.data.preprocess))
         reason = evaluation.why_not(self._backend, job.data, job.model, job.batch_size)

@@ -13,6 +13,7 @@ import psutil
 
 from helpers import ROOT
 from helpers.errors import UserError
+from helpers.remote import Address, Source
 
 BIG_BYTES = 2_000_000_000
 UNFINISHED = ".unfinished-"  # then the writing process, in the names of files that are being written
@@ -91,16 +92,16 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def sha256(path: Path) -> str:
-    """Return the hash of a file's content, or of a folder's names and contents."""
+def sha256(path: Source) -> str:
+    """Return the hash of a file's content, or of a folder's names and contents; of what is in a store, its identity."""
     return sha256_many([path])[path]
 
 
-def sha256_many(paths: list[Path]) -> dict[Path, str]:
+def sha256_many(paths: list[Source]) -> dict[Source, str]:
     """Return the hash of each file or folder; hashes are cached by path, size and modification time in nanoseconds."""
     cache = _read_cache()
     known = dict(cache)
-    result = {path: _folder_hash(path, cache) if path.is_dir() else _file_hash(path, cache) for path in paths}
+    result = {path: _hash(path, cache) for path in paths}
     if cache != known:
         with contextlib.suppress(UserError):  # a cache that can't be kept costs time, nothing else
             write_text(HASH_CACHE, json.dumps(cache))
@@ -112,6 +113,12 @@ def _read_cache() -> dict[str, str]:
         return json.loads(HASH_CACHE.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def _hash(path: Source, cache: dict[str, str]) -> str:
+    if isinstance(path, Address):
+        return path.identity()
+    return _folder_hash(path, cache) if path.is_dir() else _file_hash(path, cache)
 
 
 def _file_hash(path: Path, cache: dict[str, str]) -> str:

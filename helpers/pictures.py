@@ -8,6 +8,7 @@ import numpy as np
 from helpers import archives, dataset, files, parts, preprocess
 from helpers.errors import UserError
 from helpers.records import Data
+from helpers.remote import Source
 
 
 def of(folder: Path, data: Data, places: Sequence[int]) -> np.ndarray | None:
@@ -21,12 +22,12 @@ def of(folder: Path, data: Data, places: Sequence[int]) -> np.ndarray | None:
         source = archives.open_source(data.params["images"], folder / "artefacts")
         if files.sha256(source) != data.source_sha256:
             return None
-        return _decoded(source, data, [dataset.load(folder / data.manifest).names[place] for place in places])
+        return _decoded(source, data, dataset.load(folder / data.manifest).names.take(places))
     except (UserError, ValueError, *archives.GONE_WRONG):  # gone or damaged since: what was answered is told without pictures
         return None
 
 
-def _decoded(source: Path, data: Data, names: list[str]) -> np.ndarray | None:
+def _decoded(source: Source, data: Data, names: list[str]) -> np.ndarray | None:
     """Return the pixels of images by name, in the source's order; None where one is missing."""
     how, most = data.preprocess, data.params["max_pixels"]
     rows = [preprocess.to_pixels(preprocess.decode(read(), most), how) for _, read in archives.read_images(source, names)]

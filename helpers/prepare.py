@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from helpers import archives, dataset, environment, fast_pixels, part_files, parts, pipeline, prepare_by_workers, seen
 from helpers.chunks import CHUNK, Chunk, Refused, chunks, prepare_chunk, refuse_none, refuse_too_many
-from helpers.dataset import Found, Manifest
+from helpers.dataset import Found
 from helpers.prepared import MANIFEST, Filled, Prepared
 from helpers.preprocess import Preprocess
 from helpers.records import Rejected, Remark, Throughput
@@ -35,7 +35,7 @@ def prepare(step: Step, source: Path, found: Found, how: Preprocess) -> Prepared
     wanted = dataset.subset(found.manifest, min(SAMPLE, len(found.manifest.names)), settings.seed) if sampled else found.manifest
     filled = _fill(step, source, wanted.names, found.rejected, how)
     done = filled.progress
-    stored = Manifest([wanted.names[index] for index in done.kept], wanted.labels[done.kept])
+    stored = wanted.take(done.kept)
     whole = found.manifest if sampled else stored
     whole.save(folder / MANIFEST)
     return Prepared(

@@ -5,8 +5,9 @@ import importlib.util
 import re
 from pathlib import Path
 
-from helpers import ROOT
+from helpers import ROOT, addresses
 from helpers.errors import ParameterError
+from helpers.remote import Source
 
 
 def existing(name: str, value: str) -> Path:
@@ -19,6 +20,11 @@ def existing(name: str, value: str) -> Path:
     if not found:
         raise ParameterError(f"{name}: {value} does not exist; relative paths start at {ROOT.name}/, the folder of README.md.")
     return path
+
+
+def images(value: str) -> Source:
+    """Return where images are: a path as of any file, or an address in a store; ParameterError when there is nothing."""
+    return addresses.existing(value) if addresses.is_one(value) else existing("images", addresses.local(value))
 
 
 def run_folder(value: str) -> Path | None:

@@ -41,7 +41,8 @@ class Stream:
         self._names = dataset.load(folder / data.manifest).names
         self._most, self.workers = settings.max_rejected, workers
         self.make = partial(_batch, how=how, max_pixels=settings.max_pixels, fast=fast_pixels.agrees(how))
-        known = set(self._names)  # what the listing refused is not among them; what was refused of the sample comes again
+        # what the listing refused is not among the names; what was refused of the sample comes again
+        known = self._names.among(entry.name for entry in data.rejected)
         self._rejected = [[entry.name, entry.reason] for entry in data.rejected if entry.name not in known]
         self._remarks: list[list[str]] = []
         self._images, self._seconds = 0, 0.0

@@ -175,8 +175,8 @@ def _answers(folder: Path, data: Data, candidate: Result) -> dict[str, tuple[int
     """Return name of each image that the accuracy covers -> its label and the class that was answered."""
     names = dataset.load(folder / data.manifest).names
     kept = scores.load(folder / candidate.scores_file)
-    columns = kept.image.tolist(), kept.label.tolist(), kept.answer.tolist()
-    return {names[place]: (label, answer) for place, label, answer in zip(*columns, strict=True)}
+    columns = names.take(kept.image), kept.label.tolist(), kept.answer.tolist()
+    return {name: (label, answer) for name, label, answer in zip(*columns, strict=True)}
 
 
 def _right(

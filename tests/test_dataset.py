@@ -1,3 +1,4 @@
+import collections
 import gzip
 import io
 import os
@@ -294,6 +295,38 @@ def test_the_manifest_survives_its_file(image_folder, label_file, tmp_path):
     np.testing.assert_array_equal(again.labels, manifest.labels)
 
 
+def test_the_file_of_a_manifest_is_that_of_the_csv_module(tmp_path):
+    names = ["a.png", 'with "quotes", and a comma.png', "two\r\nlines.png", "n\rr.png", " b.png ", os.fsdecode(b"\xff.png"), "NA", "ü.png"]
+    dataset.Manifest(names, np.arange(-1, 7, dtype=np.int32)).save(tmp_path / "manifest.csv")
+    assert (tmp_path / "manifest.csv").read_bytes() == (
+        b'name,label\r\na.png,-1\r\n"with ""quotes"", and a comma.png",0\r\n"two\r\nlines.png",1\r\n"n\rr.png",2\r\n b.png ,3\r\n'
+        b"\xff.png,4\r\nNA,5\r\n\xc3\xbc.png,6\r\n"
+    )
+    again = dataset.load(tmp_path / "manifest.csv")
+    assert again.names == names
+    assert again.labels.dtype == dataset.load_labels(tmp_path / "manifest.csv").dtype == np.int32
+    assert again.labels.tolist() == dataset.load_labels(tmp_path / "manifest.csv").tolist() == [*range(-1, 7)]
+
+
+def test_a_manifest_may_have_no_images(tmp_path):
+    dataset.Manifest([], np.empty(0, np.int32)).save(tmp_path / "manifest.csv")
+    assert dataset.load(tmp_path / "manifest.csv").names == []
+    assert dataset.load_labels(tmp_path / "manifest.csv").tolist() == []
+
+
+BROKEN = [b"", b"name,label", b"name,label\r\na.png", b"name,label\r\na.png,\r\n", b"name,label\r\na.png,0\r\nb"]  # cut off
+OTHER = [b"name,label\r\na.png,x\r\n", b"name,label\r\na.png,0,1\r\n", b'name,label\r\n"a.png', b"\0\xff" * 99, None]
+
+
+@pytest.mark.parametrize("content", [*BROKEN, *OTHER])
+@pytest.mark.parametrize("load", [dataset.load, dataset.load_labels])
+def test_a_manifest_that_is_not_whole_is_one_sentence(tmp_path, content, load):
+    if content is not None:
+        (tmp_path / "manifest.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"^manifest.csv is not whole \(.*\): run 1_prepare_data again\.$"):
+        load(tmp_path / "manifest.csv")
+
+
 def test_a_subset_is_balanced_seeded_and_in_order(image_folder, label_file):
     manifest = dataset.read(image_folder, str(label_file), 3, []).manifest
     chosen = dataset.subset(manifest, 6, seed=1)
@@ -304,6 +337,25 @@ def test_a_subset_is_balanced_seeded_and_in_order(image_folder, label_file):
     assert dataset.subset(manifest, 0, seed=1) is manifest
     with pytest.raises(UserError, match="subset 21 is more than there are, 20 images: lower it"):
         dataset.subset(manifest, 21, seed=1)
+
+
+def drawn_one_by_one(labels, size, seed):
+    """Return the places that a subset has, by its definition: the n-th image drawn of each class comes before the n+1st of any."""
+    drawn, rank = collections.Counter(), {}
+    for turn, place in enumerate(np.random.default_rng(seed).permutation(len(labels)).tolist()):
+        rank[place] = (drawn[labels[place]], turn)
+        drawn[labels[place]] += 1
+    return sorted(sorted(rank, key=rank.get)[:size])
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 59])
+@pytest.mark.parametrize("classes", [1, 7, 50])
+def test_a_subset_is_what_drawing_one_by_one_gives(size, classes):
+    labels = np.random.default_rng(classes).integers(-1, classes, 60).astype(np.int32)
+    chosen = dataset.subset(dataset.Manifest([str(place) for place in range(60)], labels), size, seed=3)
+    expected = drawn_one_by_one(labels.tolist(), size, 3)
+    assert chosen.names == [str(place) for place in expected]
+    assert chosen.labels.tolist() == labels[expected].tolist()
 
 
 def found(counts, class_names=(), remarks=(), warnings=(), source="x.txt"):
