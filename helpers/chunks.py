@@ -2,14 +2,14 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from helpers import archives, fast_pixels, preprocess
 from helpers.errors import UserError
 from helpers.preprocess import Preprocess
+from helpers.remote import Source
 from helpers.store import Progress
 
 CHUNK = 16  # images that a thread prepares at once
@@ -23,12 +23,12 @@ class Refused(UserError):
 Chunk = list[tuple[int, str, archives.Read]]  # place in the manifest, name, function that returns the encoded image
 
 
-def chunks(source: Path, names: list[str], first: int, size: int) -> Iterator[Chunk]:
+def chunks(source: Source, names: Sequence[str], first: int, size: int) -> Iterator[Chunk]:
     """Yield the images from place `first` of the names on, so many at a time; UserError when the source has others by now."""
     return chunked(archives.read_images(source, names[first:]), source.name, names[first:], first, size)
 
 
-def chunked(images: Iterable[tuple[str, archives.Read]], source: str, names: list[str], first: int, size: int) -> Iterator[Chunk]:
+def chunked(images: Iterable[tuple[str, archives.Read]], source: str, names: Sequence[str], first: int, size: int) -> Iterator[Chunk]:
     """Yield images that must be those of the names, so many at a time; `first` is the place of the first of them in the manifest."""
     chunk: Chunk = []
     for index, (name, (found, read)) in enumerate(itertools.zip_longest(names, images, fillvalue=("", None)), first):

@@ -2,10 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import __version__ as pillow_version
@@ -17,6 +16,7 @@ from helpers.dataset import Found
 from helpers.prepared import MANIFEST, Filled, Prepared
 from helpers.preprocess import Preprocess
 from helpers.records import Rejected, Remark, Throughput
+from helpers.remote import Source
 from helpers.steps import Step
 from helpers.store import Progress, Store, check_space
 
@@ -24,7 +24,7 @@ Made = tuple[np.ndarray, Progress]
 SAMPLE = 1024  # images kept where not all are: what a sweep rotates through at most
 
 
-def prepare(step: Step, source: Path, found: Found, how: Preprocess) -> Prepared:
+def prepare(step: Step, source: Source, found: Found, how: Preprocess) -> Prepared:
     """Prepare every image that was found, or a sample of them, and write store and manifest among the step's artefacts.
 
     An image that can't be read is left out with its reason; more than `max_rejected` of them is a UserError. What a killed run of the
@@ -53,7 +53,7 @@ def prepare(step: Step, source: Path, found: Found, how: Preprocess) -> Prepared
     )
 
 
-def _fill(step: Step, source: Path, names: list[str], rejected: list[Rejected], how: Preprocess) -> Filled:
+def _fill(step: Step, source: Source, names: Sequence[str], rejected: list[Rejected], how: Preprocess) -> Filled:
     """Prepare the images by workers or here; `rejected` were refused before they were read."""
     if step.settings.workers.engine == "serial":
         return _here(step, source, names, rejected, how)
@@ -63,7 +63,7 @@ def _fill(step: Step, source: Path, names: list[str], rejected: list[Rejected], 
     return replace(_here(step, source, names, rejected, how), worker_remarks=[remark])
 
 
-def _here(step: Step, source: Path, names: list[str], rejected: list[Rejected], how: Preprocess) -> Filled:
+def _here(step: Step, source: Source, names: Sequence[str], rejected: list[Rejected], how: Preprocess) -> Filled:
     """Prepare what the store of one file does not have yet."""
     settings, said = step.settings, [[entry.name, entry.reason] for entry in rejected]
     store = Store(step.artefacts, step.fingerprint, how.crop, anew=step.forget())
@@ -84,7 +84,7 @@ def _here(step: Step, source: Path, names: list[str], rejected: list[Rejected], 
     return Filled(store.path, done)
 
 
-def _made(work: Callable[[Chunk], Made], source: Path, names: list[str], first: int) -> Iterator[Made]:
+def _made(work: Callable[[Chunk], Made], source: Source, names: Sequence[str], first: int) -> Iterator[Made]:
     """Yield the pixels of images from a place on, and what is to be said of them, the time until each came included."""
     started = time.perf_counter()
     made = pipeline.in_order(work, chunks(source, names, first, CHUNK), environment.cores()) if first < len(names) else ()
@@ -102,7 +102,7 @@ def _decoder(done: Progress) -> str:
     return " and ".join(ways + ([f"{pillow:,} by Pillow {pillow_version}"] if pillow else []))
 
 
-def _same(names: list[str], digests: list[str]) -> list[list[str]]:
+def _same(names: Sequence[str], digests: list[str]) -> list[list[str]]:
     """Return the names of images that are the same bytes, one list for each content that there is more than once."""
     more = {digest for digest, count in Counter(digests).items() if count > 1}
     groups: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
 """Preparation shared by workers on Ray: units of images, each a part of the store that its worker writes itself, where all hosts see it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import eq
 from pathlib import Path
@@ -15,6 +15,7 @@ from helpers.prepared import Filled
 from helpers.preparer import PACKAGES, Job, Preparer, source_bytes
 from helpers.preprocess import Preprocess
 from helpers.records import Data, Rejected
+from helpers.remote import Source
 from helpers.steps import Step
 from helpers.store import check_space
 from helpers.store_journal import Journal
@@ -24,7 +25,7 @@ from helpers.work import Work
 UNDECIDED = "prepare the first images differently and none of them as this host does: see that all hosts have the same images and packages."
 
 
-def fill(step: Step, source: Path, names: list[str], rejected: list[Rejected], how: Preprocess) -> Filled:
+def fill(step: Step, source: Source, names: Sequence[str], rejected: list[Rejected], how: Preprocess) -> Filled:
     """Have workers prepare every unit that an earlier run has not finished; `rejected` were refused before they were read.
 
     A unit that fails more than `max_retries` times, an address that does not answer and workers of which none is left are UserErrors. An
@@ -37,7 +38,7 @@ def fill(step: Step, source: Path, names: list[str], rejected: list[Rejected], h
     job = _job(step, part_files.journal(step.artefacts, step.fingerprint, cut), source, names, how)
     try:
         kept.check()
-        remarks = _work(kept, job, settings.workers, lambda unit: names[unit.first : unit.first + unit.count]) if kept.missing else []
+        remarks = _work(kept, job, settings.workers, lambda unit: list(names[unit.first : unit.first + unit.count])) if kept.missing else []
         done, who = kept.joined()
         refuse_none(done)
     except Refused:
@@ -65,9 +66,9 @@ def _refuse(before: list[Rejected], most: int, found: list[list[str]]) -> None:
     refuse_too_many([*([entry.name, entry.reason] for entry in before), *found], most)
 
 
-def _job(step: Step, journal: Journal, source: Path, names: list[str], how: Preprocess) -> Job:
+def _job(step: Step, journal: Journal, source: Source, names: Sequence[str], how: Preprocess) -> Job:
     settings = step.settings
-    made = source.is_relative_to(step.artefacts)  # photographs, which every host sees where they were made
+    made = isinstance(source, Path) and source.is_relative_to(step.artefacts)  # photographs, which every host sees where they were made
     return Job(
         artefacts=step.artefacts,
         journal=journal,
@@ -76,7 +77,7 @@ def _job(step: Step, journal: Journal, source: Path, names: list[str], how: Prep
         how=how,
         max_pixels=settings.max_pixels,
         threads=settings.workers.cpus_per_worker,
-        first=names[: majority.IMAGES],
+        first=list(names[: majority.IMAGES]),
         packages=environment.versions(PACKAGES),
     )
 

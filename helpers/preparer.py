@@ -18,6 +18,7 @@ from helpers.crew import Loaded
 from helpers.errors import UserError
 from helpers.part_files import Made
 from helpers.preprocess import Preprocess
+from helpers.remote import Address, Source
 from helpers.store import Progress
 from helpers.store_journal import Journal
 from helpers.units import Unit
@@ -90,12 +91,15 @@ class Preparer:
         """Yield the images of these names that are there; a host that does not see one must not take it for one that is broken."""
         if self._reads is not None:
             return ((name, self._reads[name]) for name in names if name in self._reads)
-        return archives.read_images(self._source, [name for name in names if (self._source / name).is_file()])
+        elsewhere = isinstance(self._source, Address)  # which is the same from every host
+        return archives.read_images(self._source, [name for name in names if elsewhere or (self._source / name).is_file()])
 
 
-def source_bytes(source: Path) -> int:
+def source_bytes(source: Source) -> int:
     """Return the size of an archive, by which another one is told in most cases; 0 of a folder."""
-    return 0 if source.is_dir() else source.stat().st_size
+    if source.is_dir():
+        return 0
+    return source.info()["size"] if isinstance(source, Address) else source.stat().st_size
 
 
 def _difference(expected: dict[str, str], found: dict[str, str]) -> str:

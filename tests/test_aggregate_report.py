@@ -180,7 +180,11 @@ def test_neither_first_screen_nor_verdict_sees_it():
 
 def test_neither_index_nor_the_comparison_of_two_runs_sees_it(tmp_path):
     plain, both = runs.write(tmp_path / "plain" / "a"), runs.write(tmp_path / "with" / "a", sweep={"aggregate": FAST})
-    assert embedded.of(both).records[Sweep].aggregate == FAST
+    carried = embedded.of(both).records[Sweep].aggregate
+    assert carried.rows == FAST.rows
+    assert {device.host for device in carried.devices} == {
+        f"(host {number + 1})" for number in range(len({one.host for one in FAST.devices}))
+    }
     assert (summaries.read(both).cells, summaries.read(both).points) == (summaries.read(plain).cells, summaries.read(plain).points)
     found = [
         compare_speed.ratio(embedded.of(plain), other, comparable.of(embedded.of(plain), other))
