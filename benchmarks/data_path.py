@@ -205,7 +205,7 @@ def streaming(folder: Path) -> list[dict]:
 
 def costs_of(run: Path, data: records.Data) -> dict[Shape, float]:
     """Return the CPU time that inferring takes over that of preparing, one thread each, by shape of the network."""
-    costs, stream = {}, Stream(run, data, HOW)
+    costs, stream = {}, Stream.of(run, data, HOW)
     for shape in SHAPES:
         with backends.load(run, networks.write(run / "network.onnx", *shape), Target(threads=1)) as single:
             seconds = in_turns([partial(prepared_only, stream, 64), partial(inferred_only, single, 64)], time.process_time, repeats=2)
@@ -282,7 +282,7 @@ def inferred_only(backend: backends.Backend, images: int = PHOTOGRAPHS) -> None:
 def shared_out(run: Path, data: records.Data, model: records.Model, batch_size: int) -> tuple[Target, Stream]:
     """Return the target and the images that are not stored, with the threads that 3_accuracy chooses for both."""
     with backends.load(run, model, alone(Target())) as backend:
-        stream = Stream(run, data, backend.expects(data.preprocess))
+        stream = Stream.of(run, data, backend.expects(data.preprocess))
         return stream.share_out(backend, Target(), batch_size), stream
 
 

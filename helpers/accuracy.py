@@ -78,7 +78,7 @@ def _here(step: Step, data: Data, model: Model, stage: str, target: Target) -> R
             found = Scores.of(image, labels[image], answers, step.settings.keep_logits)
         else:
             how = backend.expects(data.preprocess)
-            images = Stream(folder, data, how) if streams else Tensors.of(folder, data).prepared(how)
+            images = Stream.of(folder, data, how) if streams else Tensors.of(folder, data).prepared(how)
             if streams:
                 shared = images.share_out(backend, target, batch_size)
                 loaded.close()  # one model in memory
@@ -95,9 +95,7 @@ def _by_workers(step: Step, data: Data, model: Model, stage: str, target: Target
     if shared.reason:
         shared.kept.remove()
         return _unknown(stage, shared.described, shared.reason)
-    found, units = shared.kept.joined()
-    devices = " and ".join(dict.fromkeys(unit.device for unit in units))
-    told = {**shared.described, "device": devices, "remarks": shared.remarks, "units": units}
+    found, told = shared.joined(data.streamed)
     result = _known(step, data, stage, found, started, rounded=False, **told)
     shared.kept.remove()
     return result

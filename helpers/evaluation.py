@@ -1,6 +1,7 @@
 """One loaded model and the images of a run: its answers batch by batch, whether they may be asked for, what it says of itself."""
 
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from tqdm import tqdm
@@ -16,15 +17,20 @@ from helpers.tensors import Tensors
 
 def evaluate(backend: Backend, images: Tensors | Stream, labels: np.ndarray, batch_size: int, keep_logits: bool = False) -> Scores:
     """Return the answers for every image; `labels` int32 are those of the places that the images come with."""
-    started, parts = time.perf_counter(), []
+    return Scores.joined(list(by_batch(backend, images, labels, batch_size, keep_logits)))
+
+
+def by_batch(backend: Backend, images: Tensors | Stream, labels: np.ndarray, batch_size: int, keep_logits: bool) -> Iterator[Scores]:
+    """Yield the answers to one batch after the other."""
+    started, announced = time.perf_counter(), False
     with tqdm(total=len(images), desc=f"accuracy on {backend.name}", unit="image") as progress:
         for place, batch in images.batches(batch_size):
             found = answers(backend, batch, batch_size)
-            if not parts:
+            if not announced:
                 announce(f"accuracy on {len(images)} images", (time.perf_counter() - started) * len(images) / len(batch))
-            parts.append(Scores.of(place, labels[place], found, keep_logits))
+            announced = True
+            yield Scores.of(place, labels[place], found, keep_logits)
             progress.update(len(batch))
-    return Scores.joined(parts)
 
 
 def answers(backend: Backend, batch: np.ndarray, batch_size: int) -> np.ndarray:

@@ -3,20 +3,23 @@
 import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from helpers import backends, dataset, evaluation, files, probes
+from helpers import backends, dataset, evaluation, files, majority, probes
 from helpers.ascend import npu_smi
+from helpers.by_name import ByName, Place
 from helpers.crew import Loaded
 from helpers.errors import UserError
 from helpers.params import Target
 from helpers.records import Data, Model
 from helpers.scores import Scores
+from helpers.streaming import Stream
 from helpers.tensors import Tensors
-from helpers.units import Unit
+from helpers.units import Found, Unit
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Job:
     batch_size: int
     keep_logits: bool
     resource: str
+    place: Place | None = None  # of the images, where they are not stored
+    first: Sequence[str] = ()  # then the names of those by which workers are held against each other
+    threads: int = 1  # then, to prepare them
 
 
 class Evaluator:
@@ -46,7 +52,8 @@ class Evaluator:
             raise UserError(f"{platform.node()} does not see {job.folder} as it is: put the run on a file system that all hosts share.")
         self._labels = dataset.load_labels(manifest)
         self._backend = backends.load(job.folder, job.model, job.target)
-        self._images = Tensors.of(job.folder, job.data).prepared(self._backend.expects(job.data.preprocess))
+        self._how = self._backend.expects(job.data.preprocess)
+        self._images = ByName(job.place, job.folder / "artefacts") if job.place else Tensors.of(job.folder, job.data).prepared(self._how)
         reason = evaluation.why_not(self._backend, job.data, job.model, job.batch_size)
         return Loaded(
             host=platform.node(),
@@ -58,13 +65,23 @@ class Evaluator:
 
     def probe(self) -> np.ndarray:
         """Return the answers [N, classes] to the first images, by which workers are held against each other."""
-        return probes.probe(self._backend, self._images, self._job.batch_size)
+        first = self._some(Unit(0, majority.IMAGES), self._job.first)
+        return probes.probe(self._backend, first, self._job.batch_size)
 
-    def evaluate(self, unit: Unit) -> tuple[Scores, float]:
-        """Return the answers to a unit of images and the seconds they took."""
-        started = time.perf_counter()
-        found = evaluation.evaluate(self._backend, self._images.part(*unit), self._labels, self._job.batch_size, self._job.keep_logits)
-        return found, time.perf_counter() - started
+    def evaluate(self, unit: Unit, names: Sequence[str] = ()) -> tuple[Found, float]:
+        """Return the answers to a unit of images and the seconds they took; `names` are theirs, where they are not stored."""
+        started, job = time.perf_counter(), self._job
+        images, nobody = self._some(unit, names), np.empty(0, np.int32)
+        none = Scores.of(nobody, nobody, np.empty((0, job.model.classes), np.float32), job.keep_logits)  # it may be that none can be read
+        scores = Scores.joined([none, *evaluation.by_batch(self._backend, images, self._labels, job.batch_size, job.keep_logits)])
+        left = (images.rejected, images.remarks) if job.place else ()
+        return Found(scores, *left), time.perf_counter() - started
+
+    def _some(self, unit: Unit, names: Sequence[str]) -> Tensors | Stream:
+        """Return the images of a unit."""
+        if self._job.place:
+            return Stream(self._images, names, self._job.data, self._how, self._job.threads, unit.first)
+        return self._images.part(*unit)
 
 
 def _place(resource: str) -> str:

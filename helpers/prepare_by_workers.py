@@ -3,16 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import eq
-from pathlib import Path
 
-from helpers import cluster, crew, environment, majority, part_files, units
+from helpers import cluster, crew, majority, part_files, units
+from helpers.by_name import Place
 from helpers.chunks import CHUNK, Refused, refuse_none, refuse_too_many
 from helpers.crew import Loaded
 from helpers.kept_parts import KeptParts
 from helpers.kinds import Kind
 from helpers.params import Workers
 from helpers.prepared import Filled
-from helpers.preparer import PACKAGES, Job, Preparer, source_bytes
+from helpers.preparer import Job, Preparer
 from helpers.preprocess import Preprocess
 from helpers.records import Data, Rejected
 from helpers.remote import Source
@@ -68,17 +68,14 @@ def _refuse(before: list[Rejected], most: int, found: list[list[str]]) -> None:
 
 def _job(step: Step, journal: Journal, source: Source, names: Sequence[str], how: Preprocess) -> Job:
     settings = step.settings
-    made = isinstance(source, Path) and source.is_relative_to(step.artefacts)  # photographs, which every host sees where they were made
     return Job(
         artefacts=step.artefacts,
         journal=journal,
-        images=str(source) if made else settings.images,
-        source_bytes=source_bytes(source),
+        place=Place.of(source, settings.images, step.artefacts),
         how=how,
         max_pixels=settings.max_pixels,
         threads=settings.workers.cpus_per_worker,
         first=list(names[: majority.IMAGES]),
-        packages=environment.versions(PACKAGES),
     )
 
 

@@ -1,13 +1,11 @@
 """Do workers answer alike? Held against each other on a few images, since one bad device would spoil its share of the answers unseen."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 
 from helpers import backends, evaluation, majority, parity
-from helpers.params import Target
-from helpers.records import Data, Model
+from helpers.streaming import Stream
 from helpers.tensors import Tensors
 
 UNDECIDED = (
@@ -21,8 +19,8 @@ def agree(expected: np.ndarray, found: np.ndarray, cosine_min: float | None) -> 
 
     The tolerances are those of `parity`. They are not a share of the spread between images: there may be a single image.
     """
-    if expected.shape != found.shape:
-        return False
+    if expected.shape != found.shape or not len(expected):
+        return expected.shape == found.shape
     floor = parity.COARSE if cosine_min else parity.TINY
     a, b = parity.centred_log(expected, floor), parity.centred_log(found, floor)
     if cosine_min is None:
@@ -46,13 +44,7 @@ def believed(answers: Mapping[str, np.ndarray], exact: bool, original: Callable[
     return majority.believed(answers, same, original, is_right, UNDECIDED)
 
 
-def original(folder: Path, data: Data, model: Model, batch_size: int) -> np.ndarray:
-    """Return the answers [N, classes] of the exported ONNX file on this host's CPU, which 2_convert held against the original."""
-    with backends.load(folder, model, Target(backend="onnxruntime")) as backend:
-        return probe(backend, Tensors.of(folder, data), batch_size)
-
-
-def probe(backend: backends.Backend, images: Tensors, batch_size: int) -> np.ndarray:
-    """Return the answers [N, classes] to the first images of a run."""
-    batches = images.part(0, majority.IMAGES).batches(batch_size)
-    return np.concatenate([evaluation.answers(backend, batch, batch_size) for _, batch in batches])
+def probe(backend: backends.Backend, images: Tensors | Stream, batch_size: int) -> np.ndarray:
+    """Return the answers [N, classes] to the first images of a run; none where none of them can be read."""
+    found = [evaluation.answers(backend, batch, batch_size) for _, batch in images.batches(batch_size)]
+    return np.concatenate(found) if found else np.empty((0, 1), np.float32)

@@ -1,20 +1,25 @@
 """Evaluation shared by workers on Ray: units of images, each on disk as soon as it is done, that together are the serial run's answers."""
 
-import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from helpers import cluster, crew, parity, probes, steps, units
+from helpers import archives, cluster, crew, dataset, formats, majority, parity, probes, steps, streaming, units
+from helpers.by_name import Place
+from helpers.chunks import refuse_too_many
 from helpers.crew import Loaded
 from helpers.errors import UserError
 from helpers.evaluator import Evaluator, Job
 from helpers.kinds import Kind
+from helpers.names import Names
 from helpers.params import Target, Workers
 from helpers.records import Accuracy, Data, Model
+from helpers.scores import Scores
 from helpers.steps import Step
-from helpers.units import Kept
+from helpers.units import Kept, Unit
 from helpers.work import Work
 
 
@@ -26,6 +31,22 @@ class Shared:
     reason: str | None
     remarks: list[str]
     kept: Kept
+    listed: list[list[str]]  # name and reason of what was refused before it was read
+
+    def joined(self, streamed: bool) -> tuple[Scores, dict]:
+        """Return the answers to all images in their order and what a result says of who gave them."""
+        found, done = self.kept.joined()
+        told = {
+            **self.described,
+            "device": " and ".join(dict.fromkeys(unit.device for unit in done)),
+            "remarks": self.remarks,
+            "units": done,
+        }
+        if streamed:
+            by = f"{formats.counted(len({(unit.host, unit.place) for unit in done}), 'worker')} preparing and inferring"
+            images = sum(unit.count for unit in done)
+            told |= streaming.told(images, units.seconds(done), by, [*self.listed, *found.rejected], found.remarks)
+        return found.scores, told
 
 
 def evaluate(step: Step, data: Data, model: Model, stage: str, target: Target) -> Shared:
@@ -35,16 +56,15 @@ def evaluate(step: Step, data: Data, model: Model, stage: str, target: Target) -
     interrupt ends the workers; what is done stays.
     """
     settings, limits = step.settings, step.settings.workers
-    if data.streamed:
-        raise UserError(
-            "workers read images from the store, which has a sample alone: run 1_prepare_data with store: all, or leave them out."
-        )
+    names = dataset.load(step.folder / data.manifest).names if data.streamed else Names.of(())  # those that are stored need none
+    listed = streaming.refused_by_listing(names, data) if data.streamed else []
     key = steps.fingerprint(Accuracy, settings.model_copy(update={"workers": Workers()}), step.inputs)  # who works decides nothing
     cut = units.cut(data.images, limits.unit_images, settings.batch_size)
-    kept = Kept(step.artefacts / "units" / stage, f"{key} {data.manifest_sha256}", cut)
-    target = target.model_copy(update={"threads": target.threads or limits.cpus_per_worker})
-    job = Job(step.folder, data, model, target, settings.batch_size, settings.keep_logits, limits.resource)
-    kind = _kind(functools.partial(probes.original, step.folder, data, model, settings.batch_size))
+    refuse = partial(_refuse, listed, data.params.get("max_rejected", 0))
+    kept = Kept(step.artefacts / "units" / stage, f"{key} {data.manifest_sha256}", cut, refuse)
+    kept.check()
+    job = _job(step, data, model, target, list(names[: majority.IMAGES]))
+    kind = _kind(lambda: _original(job), lambda unit: list(names[unit.first : unit.first + unit.count]))
     with cluster.joined(limits):
         work = Work(kind, kept, limits, lambda number: crew.hire(number, limits, Evaluator, job))
         try:
@@ -53,10 +73,49 @@ def evaluate(step: Step, data: Data, model: Model, stage: str, target: Target) -
                 work.run()
         finally:
             work.end()
-    return Shared(first.described, first.reason, work.remarks, kept)
+    return Shared(first.described, first.reason, work.remarks, kept, listed)
 
 
-def _kind(original: Callable[[], np.ndarray]) -> Kind:
+def _job(step: Step, data: Data, model: Model, target: Target, first: list[str]) -> Job:
+    """Return what every worker is told; `first` are the names of the first images."""
+    settings, limits = step.settings, step.settings.workers
+    return Job(
+        folder=step.folder,
+        data=data,
+        model=model,
+        target=target.model_copy(update={"threads": target.threads or limits.cpus_per_worker}),
+        batch_size=settings.batch_size,
+        keep_logits=settings.keep_logits,
+        resource=limits.resource,
+        place=_place(step.folder, data) if data.streamed else None,
+        first=first,
+        threads=limits.cpus_per_worker,
+    )
+
+
+def _place(folder: Path, data: Data) -> Place:
+    """Return where workers find the images that are not stored; UserError where they can't be read one by one or are others by now."""
+    source = streaming.source_of(folder, data)
+    if not archives.seekable(source):
+        raise UserError(
+            f"{source.name} can only be read from its beginning, which workers don't: give a folder, a plain tar or a zip, say store: all, "
+            "or leave workers out."
+        )
+    return Place.of(source, data.params["images"], folder / "artefacts")
+
+
+def _refuse(listed: list[list[str]], most: int, found: list[list[str]]) -> None:
+    refuse_too_many([*listed, *found], most)
+
+
+def _original(job: Job) -> np.ndarray:
+    """Return the answers [N, classes] of the exported ONNX file on this host's CPU, which 2_convert held against the original."""
+    judge = Evaluator(replace(job, target=Target(backend="onnxruntime"), resource="CPU"))
+    judge.load()
+    return judge.probe()
+
+
+def _kind(original: Callable[[], np.ndarray], named: Callable[[Unit], list[str]]) -> Kind:
     """Return evaluation as a kind of work."""
 
     def believed(alike: Mapping[str, Loaded]) -> np.ndarray:
@@ -68,7 +127,7 @@ def _kind(original: Callable[[], np.ndarray]) -> Kind:
         name="accuracy",
         getting_ready="loading the model",
         otherwise="answers the first images otherwise than it should",
-        ask=lambda unit: ("evaluate", unit),
+        ask=lambda unit: ("evaluate", unit, named(unit)),
         believed=believed,
         agree=lambda right, found: probes.agree(right.probe, found, None if _is_exact(right) else parity.COSINE_MIN),
     )

@@ -4,7 +4,8 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -50,15 +51,25 @@ def seconds(done: Iterable[UnitDone]) -> float:
     return whole
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a unit came to: the answers, and of images that were not stored those that can't be read, or need a word."""
+
+    scores: Scores
+    rejected: list[list[str]] = field(default_factory=list)  # name and reason
+    remarks: list[list[str]] = field(default_factory=list)
+
+
 class Kept:
     """The finished units among those of one evaluation, each in a file of its folder, `<first>.npz`.
 
     What `key` stands for decides the answers. Files of another key or size, and those that were cut off, count for nothing and are removed.
+    `refuse` gets the names and reasons of the images that can't be read, in order, and raises when they are too many.
     """
 
-    def __init__(self, folder: Path, key: str, units: list[Unit]):
-        self._folder, self._key, self._units = folder, key, units
-        self._done: dict[Unit, tuple[Scores, UnitDone]] = {}
+    def __init__(self, folder: Path, key: str, units: list[Unit], refuse: Callable[[list[list[str]]], None] = lambda rejected: None):
+        self._folder, self._key, self._units, self._refuse = folder, key, units, refuse
+        self._done: dict[Unit, tuple[Found, UnitDone]] = {}
         files.make_folder(folder)
         files.remove_unfinished(folder)
         for unit in units:
@@ -73,15 +84,21 @@ class Kept:
         """Return the units that are not done, in order of the images."""
         return [unit for unit in self._units if unit not in self._done]
 
-    def add(self, found: Scores, done: UnitDone) -> None:
+    def add(self, found: Found, done: UnitDone) -> None:
         """Keep a unit; one that is there already is replaced, so that no image counts twice."""
         unit = Unit(done.first, done.count)
-        about = json.dumps({"key": self._key, "done": done.model_dump()})
-        columns = {name: column for name, column in vars(found).items() if column is not None}
+        about = json.dumps({"key": self._key, "done": done.model_dump(), "rejected": found.rejected, "remarks": found.remarks})
+        columns = {name: column for name, column in vars(found.scores).items() if column is not None}
         with files.whole(self._path(unit)) as temporary:
             np.savez_compressed(temporary, **columns, **{ABOUT: np.array(about)})
         self.images += unit.count if unit not in self._done else 0
         self._done[unit] = found, done
+        if found.rejected:
+            self.check()
+
+    def check(self) -> None:
+        """Raise what `refuse` raises of the images that can't be read as far as they are known."""
+        self._refuse([entry for found, _ in self._in_order() for entry in found.rejected])
 
     def drop(self, unit: Unit) -> None:
         """Forget a unit, which is then to be done again."""
@@ -89,24 +106,36 @@ class Kept:
         del self._done[unit]
         self.images -= unit.count
 
-    def joined(self) -> tuple[Scores, list[UnitDone]]:
-        """Return the answers to all images in their order, as the serial run has them, and who did which unit."""
-        done = [self._done[unit] for unit in self._units]
-        return Scores.joined([found for found, _ in done]), [who for _, who in done]
+    def joined(self) -> tuple[Found, list[UnitDone]]:
+        """Return the answers to all images in their order, as the serial run has them, and who did which unit.
+
+        Where no image at all could be read there are none: a UserError.
+        """
+        found, who = zip(*self._in_order(), strict=True)
+        answered = Scores.joined([one.scores for one in found])
+        if not len(answered):
+            raise UserError(scores.NO_IMAGES)
+        rejected, remarks = ([entry for one in found for entry in getattr(one, name)] for name in ("rejected", "remarks"))
+        return Found(answered, rejected, remarks), list(who)
 
     def remove(self) -> None:
         """Remove the files: what they say is kept elsewhere by now."""
         shutil.rmtree(self._folder)
 
+    def _in_order(self) -> Iterator[tuple[Found, UnitDone]]:
+        return (self._done[unit] for unit in self._units if unit in self._done)
+
     def _path(self, unit: Unit) -> Path:
         return self._folder / f"{unit.first}.npz"
 
-    def _read(self, unit: Unit) -> tuple[Scores, UnitDone] | None:
+    def _read(self, unit: Unit) -> tuple[Found, UnitDone] | None:
         """Return a finished unit; None where there is none, another one, or one that can't be read."""
         try:
             with np.load(self._path(unit), allow_pickle=False) as read:
                 about = json.loads(str(read[ABOUT]))
-            found, done = scores.load(self._path(unit)), UnitDone.model_validate(about["done"])
+            found = Found(scores.load(self._path(unit)), about["rejected"], about["remarks"])
+            done = UnitDone.model_validate(about["done"])
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             return None
-        return (found, done) if about["key"] == self._key and (done.first, done.count) == unit and len(found) == done.count else None
+        whole = (done.first, done.count) == unit and len(found.scores) + len(found.rejected) == done.count
+        return (found, done) if about["key"] == self._key and whole else None

@@ -12,6 +12,7 @@ from PIL import Image
 from PIL import __version__ as pillow_version
 
 from helpers import archives, cluster, dataset, files, params, part_files, prepare, prepare_by_workers, steps
+from helpers.by_name import Place
 from helpers.errors import ParameterError, UserError
 from helpers.kept_parts import KeptParts
 from helpers.params import Workers
@@ -265,7 +266,7 @@ def job(tmp_path, images):
     units, names = [Unit(0, 160)], sorted(path.name for path in images.iterdir())
     KeptParts(tmp_path / "artefacts", "key", units, lambda found: None)
     journal = part_files.journal(tmp_path / "artefacts", "key", units)
-    return Job(tmp_path / "artefacts", journal, str(images), 0, HOW, 10_000, 1, names[:16], {"pillow": pillow_version})
+    return Job(tmp_path / "artefacts", journal, Place.of(images, str(images), tmp_path / "artefacts"), HOW, 10_000, 1, names[:16])
 
 
 def test_a_host_that_does_not_see_the_run_says_so(tmp_path, job):
@@ -276,13 +277,13 @@ def test_a_host_that_does_not_see_the_run_says_so(tmp_path, job):
 
 def test_a_host_with_another_package_says_which(job):
     with pytest.raises(UserError, match=rf"has pillow {pillow_version} where the run has 1.0: install the same packages on all hosts."):
-        Preparer(replace(job, packages={"pillow": "1.0"})).load()
+        Preparer(replace(job, place=replace(job.place, packages={**job.place.packages, "pillow": "1.0"}))).load()
 
 
 def test_a_host_with_another_archive_says_so(tmp_path, images, job):
     source = pack(images, tmp_path / "images.zip")
     with pytest.raises(UserError, match="has another .*images.zip, of another size: give all hosts the same."):
-        Preparer(replace(job, images=str(source), source_bytes=1)).load()
+        Preparer(replace(job, place=replace(job.place, images=str(source), bytes=1))).load()
 
 
 def test_other_files_under_the_same_names_are_other_answers_to_the_probe(images, job):

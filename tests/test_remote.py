@@ -77,7 +77,7 @@ def test_a_file_address_may_be_relative_to_the_repository():
 def test_images_of_a_store_can_be_streamed_and_looked_at(put, label_file, tmp_path, name):
     path, address = put(name)
     data = prepared(tmp_path / "run", address, label_file, store="sample")[0]
-    batches = [batch for _, batch in Stream(tmp_path / "run", data, HOW, 2).batches(8)]
+    batches = [batch for _, batch in Stream.of(tmp_path / "run", data, HOW, 2).batches(8)]
     local = [batch for _, batch in streamed(tmp_path / "local", path, label_file).batches(8)]
     np.testing.assert_array_equal(np.concatenate(batches), np.concatenate(local))
     expected = pictures.of(tmp_path / "local" / "run", steps.load(records.Data, tmp_path / "local" / "run"), [2, 7])
@@ -88,7 +88,7 @@ def test_other_images_than_the_manifest_was_made_of_are_noticed(put, memory, lab
     data = prepared(tmp_path / "run", put("images")[1], label_file, store="sample")[0]
     memory.pipe("/bucket/images/image_03.JPEG", b"other")
     with pytest.raises(UserError, match="is not what data.json was made from: run 1_prepare_data again"):
-        Stream(tmp_path / "run", data, HOW, 2)
+        Stream.of(tmp_path / "run", data, HOW, 2)
     assert pictures.of(tmp_path / "run", data, [2]) is None
 
 

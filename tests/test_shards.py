@@ -267,14 +267,6 @@ def test_a_refused_model_gets_no_figure_from_workers_either(run, nodes):
     assert "was not compared at batch 4" in result.reason
 
 
-def test_a_streamed_run_needs_the_store(run, nodes):
-    folder, _ = run
-    step = ray_cluster.step_of(folder)
-    data, model = step.inputs
-    with pytest.raises(UserError, match="the store, which has a sample alone: run 1_prepare_data with store: all"):
-        shards.evaluate(step, data.model_copy(update={"streamed": True}), model, "candidate", step.settings)
-
-
 def test_more_workers_than_devices_are_refused(run, nodes):
     expected = r"workers.count is 9 but Ray has 3 NPU \(1 for each worker\): lower it or join more."
     with pytest.raises(ParameterError, match=expected):

@@ -18,7 +18,7 @@ def streamed(tmp_path, images, labels="", workers=2, **settings):
     """Return the stream of a run that keeps a sample only."""
     run(tmp_path / "run", images, labels, store="sample", **settings)
     data = steps.load(Data, tmp_path / "run")
-    return Stream(tmp_path / "run", data, HOW, workers)
+    return Stream.of(tmp_path / "run", data, HOW, workers)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -88,7 +88,7 @@ def test_other_images_than_the_manifest_was_made_of_are_refused(image_folder, tm
     streamed(tmp_path, image_folder)
     (image_folder / "image_00.JPEG").unlink()
     with pytest.raises(UserError, match="is not what data.json was made from: run 1_prepare_data again"):
-        Stream(tmp_path / "run", steps.load(Data, tmp_path / "run"), HOW, 1)
+        Stream.of(tmp_path / "run", steps.load(Data, tmp_path / "run"), HOW, 1)
 
 
 @pytest.mark.parametrize(

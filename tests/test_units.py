@@ -6,14 +6,14 @@ import pytest
 from helpers.errors import UserError
 from helpers.records import UnitDone
 from helpers.scores import Scores
-from helpers.units import Kept, Unit, cut, seconds
+from helpers.units import Found, Kept, Unit, cut, seconds
 
 
 def answered(first, count, keep_logits=False):
-    """The answers to some images of a set in which each has probabilities of its own."""
+    """What a unit came to: answers to images of a set in which each has probabilities of its own."""
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 1000).astype(np.float32)[first : first + count]
     places = np.arange(first, first + count, dtype=np.int32)
-    return Scores.of(places, places % 7, probabilities, keep_logits)
+    return Found(Scores.of(places, places % 7, probabilities, keep_logits))
 
 
 def done(first, count, **other):
@@ -31,13 +31,13 @@ def test_a_unit_is_whole_batches_and_the_last_has_what_is_left():
 @pytest.mark.parametrize("size", [1, 6, 64])
 @pytest.mark.parametrize("keep_logits", [False, True])
 def test_units_kept_in_any_order_merge_to_the_bytes_of_the_serial_run(tmp_path, images, size, keep_logits):
-    parts = [answered(first, min(3, images - first), keep_logits) for first in range(0, images, 3)]
+    parts = [answered(first, min(3, images - first), keep_logits).scores for first in range(0, images, 3)]
     Scores.joined(parts).save(tmp_path / "serial.npz")
     units = cut(images, size, 3)
     kept = Kept(tmp_path / "units", "key", units)
     for at in np.random.default_rng(1).permutation(len(units)):
         kept.add(answered(*units[at], keep_logits), done(*units[at]))
-    Kept(tmp_path / "units", "key", units).joined()[0].save(tmp_path / "merged.npz")
+    Kept(tmp_path / "units", "key", units).joined()[0].scores.save(tmp_path / "merged.npz")
     assert (tmp_path / "merged.npz").read_bytes() == (tmp_path / "serial.npz").read_bytes()
 
 
@@ -73,7 +73,7 @@ def test_a_unit_done_twice_counts_once(tmp_path):
     kept.add(answered(0, 4), done(0, 4))
     kept.add(answered(0, 4), done(0, 4, host="b"))
     found, who = kept.joined()
-    assert found.image.tolist() == [0, 1, 2, 3]
+    assert found.scores.image.tolist() == [0, 1, 2, 3]
     assert [one.host for one in who] == ["b"]
 
 
@@ -100,6 +100,30 @@ def test_a_dropped_unit_is_missing_on_disk_too(tmp_path):
     kept.drop(Unit(0, 4))
     assert kept.missing == [(0, 4), (4, 4)]
     assert Kept(tmp_path, "key", cut(8, 4, 2)).missing == [(0, 4), (4, 4)]
+
+
+def test_images_that_can_not_be_read_are_told_in_order_and_counted(tmp_path):
+    units, told = [Unit(0, 4), Unit(4, 4)], []
+    kept = Kept(tmp_path, "key", units, told.append)
+    kept.add(Found(answered(5, 3).scores, [["4", "empty"]], [["5", "odd"]]), done(4, 4))
+    kept.add(Found(answered(0, 3).scores, [["3", "torn"]]), done(0, 4))
+    again = Kept(tmp_path, "key", units, told.append)
+    found, _ = again.joined()
+    assert (found.rejected, found.remarks) == ([["3", "torn"], ["4", "empty"]], [["5", "odd"]])
+    assert found.scores.image.tolist() == [0, 1, 2, 5, 6, 7]
+    assert told == [[["4", "empty"]], [["3", "torn"], ["4", "empty"]]]
+
+
+def test_a_unit_of_which_too_little_is_there_counts_for_nothing(tmp_path):
+    Kept(tmp_path, "key", [Unit(0, 4)]).add(answered(0, 3), done(0, 4))
+    assert Kept(tmp_path, "key", [Unit(0, 4)]).missing == [(0, 4)]
+
+
+def test_where_no_image_can_be_read_there_is_nothing_to_evaluate(tmp_path):
+    kept = Kept(tmp_path, "key", [Unit(0, 2)])
+    kept.add(Found(answered(0, 0).scores, [["0", "empty"], ["1", "empty"]]), done(0, 2))
+    with pytest.raises(UserError, match="there are no images to evaluate"):
+        kept.joined()
 
 
 def test_nothing_is_left_once_merged(tmp_path):
