@@ -161,10 +161,8 @@ def _preparation(candidate: Series, rows: list[Row], sweep: Sweep, data: Data) -
     here = candidate.kind == "measured" and all(data.environment[fact] == sweep.environment[fact] for fact in ("cpu", "cores"))
     if not here or prepared >= best:
         return ""
-    computed = formats.fps(_best(rows, sweep).regions[sweep.region])
-    return (
-        f"; from image files on, preparation would limit: one process prepared {prepared:.1f} images a second, and {computed} were computed"
-    )
+    computed, who = formats.fps(_best(rows, sweep).regions[sweep.region]), "workers" if data.units else "one process"
+    return f"; from image files on, preparation would limit: {who} prepared {prepared:.1f} images a second, and {computed} were computed"
 
 
 def _caution(rows: list[Row]) -> str:

@@ -19,8 +19,8 @@ def sweep(figures, rows=None, threads=4, region="compute", **candidate):
     return sweep_of().model_copy(update={"series": [one], "region": region, "environment": HERE, "params": {"threads": threads}})
 
 
-def said(figures, rows=None, prepared=1e6, environment=HERE, **of_sweep):
-    data = SimpleNamespace(throughput=SimpleNamespace(images_per_second=prepared), environment=environment)
+def said(figures, rows=None, prepared=1e6, environment=HERE, units=(), **of_sweep):
+    data = SimpleNamespace(throughput=SimpleNamespace(images_per_second=prepared), environment=environment, units=units)
     found = limits.in_words(sweep(figures, rows, **of_sweep), data)
     return found and found.text
 
@@ -233,6 +233,7 @@ def test_a_slower_preparation_is_told():
     assert said({4: 100.04}, prepared=60.0).endswith(
         "; from image files on, preparation would limit: one process prepared 60.0 images a second, and 100.0 were computed."
     )
+    assert "would limit: workers prepared 60.0 images" in said({4: 100.04}, prepared=60.0, units=["a unit"])
     assert "prepared" not in said({4: 100}, prepared=100.0)
 
 
