@@ -276,7 +276,7 @@ def test_a_streamed_run_needs_the_store(run, nodes):
 
 
 def test_more_workers_than_devices_are_refused(run, nodes):
-    expected = r"workers.count is 9 but Ray has 3 NPU \(1 for each worker\): lower it or join more."
+    expected = r"workers.count is 9 but Ray has 3 NPU, enough for 3 \(each takes 1 of one host\): lower it or join more."
     with pytest.raises(ParameterError, match=expected):
         evaluate(run[0], count=9, resource="NPU")
 
