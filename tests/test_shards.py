@@ -194,7 +194,7 @@ def test_what_a_worker_did_that_became_wrong_is_done_again(run, nodes):
     assert merged == serial
     [remark] = result.remarks
     assert "answers the first images otherwise than it should: it was put aside; " in remark
-    assert remark.endswith("that it did went to others.")
+    assert remark.endswith("that it did.")
     assert len({unit.place for unit in result.units}) == 1
 
 
@@ -205,7 +205,7 @@ def test_a_worker_that_did_many_units_is_asked_before_it_does_more(run, nodes, m
     result, merged = evaluate(folder, count=2, unit_images=8)
     assert merged == serial
     [remark] = result.remarks
-    assert remark.endswith("was put aside; 2 units that it did went to others.")
+    assert remark.endswith("was put aside; done again: 2 units that it did.")
 
 
 def test_a_host_with_other_helpers_is_refused(run, nodes, monkeypatch):
