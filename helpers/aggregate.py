@@ -21,8 +21,8 @@ from helpers.progress import announce
 from helpers.records import Aggregate, AtOnce, Data, Model, OneOfSeveral
 from helpers.steps import Step
 
-PASSES = 6  # through all turns, every second one backwards
-PIECES = 5  # of a window: 30 in all, as many as an interval needs
+PASSES = 6  # through all turns, every second one backwards; intervals are from so many windows
+PIECES = 5  # of a window: 30 in all, by which it is told how steady it went
 DELIVERY_SECONDS = 0.1  # until all have been told to begin, and as much again for each ten of them
 SETTLE_SECONDS = 0.1  # of calls before a window, which are not counted: clocks rise and caches fill
 STARTS = 5  # of a window, until all begin in time
@@ -104,7 +104,7 @@ def _window(team: Team, group: Group, seconds: float) -> np.ndarray:
 
 
 def _record(team: Team, pieces: Pieces, job: Job, seconds: float, count: int) -> Aggregate:
-    alone = {worker: np.concatenate(pieces[(worker,)]) for worker in team.left}
+    alone = {worker: np.stack(pieces[(worker,)]) for worker in team.left}
     devices = [
         OneOfSeveral(
             host=worker.loaded.host,
@@ -132,7 +132,7 @@ def _row(team: Team, pieces: Pieces, alone: dict[Worker, np.ndarray], number: in
     group = tuple(team.left[:number])
     if len(group) < number:
         return AtOnce(devices=number, together=None, efficiency=None, efficiency_interval=None, error="; ".join(team.lost))
-    together = np.concatenate(pieces[group])
+    together = np.stack(pieces[group])
     ratio, interval = (None, None)
     if number > 1:
         ratio, interval = aggregate_windows.efficiency(together, sum(alone[worker] for worker in group))
@@ -141,5 +141,5 @@ def _row(team: Team, pieces: Pieces, alone: dict[Worker, np.ndarray], number: in
         together=aggregate_windows.measured(together),
         efficiency=ratio,
         efficiency_interval=interval,
-        noise=noise.judge(1 / together, Seen()),  # what the hosts did meanwhile is not watched
+        noise=noise.judge(1 / together.ravel(), Seen()),  # what the hosts did meanwhile is not watched
     )

@@ -57,17 +57,22 @@ def rates(ran: Sequence[Ran], clocks: Sequence[Clock], begin: float, end: float,
 
 
 def measured(found: np.ndarray) -> Measured:
-    """Return the mean of the pieces' images per second with its 95 % interval, None where they vary too much for one."""
-    mean, half = float(found.mean()), timing.half_width(found, found.mean())
+    """Return the mean of images per second, float64 [windows, pieces], with its 95 % interval, None where they vary too much for one."""
+    mean, half = float(found.mean()), timing.half_width(found.ravel(), found.mean(), _starts(found))
     interval = (mean * (1 - half), mean * (1 + half)) if half < 1 else None
-    return Measured(images_per_second=mean, interval_fps=interval, latency_ms=None, blocks=len(found), calls=None)
+    return Measured(images_per_second=mean, interval_fps=interval, latency_ms=None, blocks=found.size, calls=None)
 
 
 def efficiency(together: np.ndarray, alone: np.ndarray) -> tuple[float, Interval | None]:
-    """Return the ratio of devices together to the sum of each alone, float64 [pieces] each, and its 95 % interval.
+    """Return the ratio of devices together to the sum of each alone, float64 [windows, pieces] each, and its 95 % interval.
 
     The interval is that of `timing.ratio_interval`, which has the source, of rates instead of times.
     """
     ratio = float(together.mean() / alone.mean())
-    half = timing.half_width(together / together.mean() - alone / alone.mean(), 1.0)
+    half = timing.half_width((together / together.mean() - alone / alone.mean()).ravel(), 1.0, _starts(together))
     return ratio, (ratio * math.exp(-half), ratio * math.exp(half)) if half < 1 else None
+
+
+def _starts(found: np.ndarray) -> range:
+    """Return where each window begins among all pieces: what is independent are windows, with others' turns between them."""
+    return range(0, found.size, found.shape[1])

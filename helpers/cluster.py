@@ -54,12 +54,9 @@ def for_cores(workers: Workers) -> Workers:
 
     Ray must be joined.
     """
-    import ray
-
     if workers.resource == "CPU":
         return workers
-    cores = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    count = sum(number // workers.cpus_per_worker for number in cores)
+    count = sum(number // workers.cpus_per_worker for number in _by_host("CPU"))
     if not count:
         raise ParameterError(
             f"no host that Ray has joined has {workers.cpus_per_worker} cores for a worker: lower workers.cpus_per_worker."
@@ -104,11 +101,17 @@ def check_answers(address: str) -> None:
 
 
 def _check_enough(workers: Workers) -> None:
+    there, each = _by_host(workers.resource), workers.cpus_per_worker if workers.resource == "CPU" else 1
+    enough_for = sum(number // each for number in there)  # a worker lives on one host
+    if enough_for < workers.count:
+        raise ParameterError(
+            f"workers.count is {workers.count} but Ray has {sum(there)} {workers.resource}, enough for {enough_for} "
+            f"(each takes {each} of one host): lower it or join more."
+        )
+
+
+def _by_host(resource: str) -> list[int]:
+    """Return how many of a resource each host has that is alive."""
     import ray
 
-    there = int(ray.cluster_resources().get(workers.resource, 0))
-    each = workers.cpus_per_worker if workers.resource == "CPU" else 1
-    if there < each * workers.count:
-        raise ParameterError(
-            f"workers.count is {workers.count} but Ray has {there} {workers.resource} ({each} for each worker): lower it or join more."
-        )
+    return [int(node["Resources"].get(resource, 0)) for node in ray.nodes() if node["Alive"]]

@@ -39,6 +39,7 @@ class Answer:
     value: Any = None
     error: str = ""
     lost: Literal["", "died", "hung"] = ""
+    host: str = ""  # where that went wrong, if it was said from there
 
 
 class Actor:
@@ -51,12 +52,13 @@ class Actor:
         self._object, self._same = kind(*arguments), steps.helpers_hash() == code
 
     def ask(self, method: str, *arguments: Any) -> Answer:
+        host = platform.node()
         if not self._same:
-            return Answer(error=f"{platform.node()} has other helpers than this host: have the same commit on all hosts")
+            return Answer(error=f"{host} has other helpers than this host: have the same commit on all hosts", host=host)
         try:
             return Answer(getattr(self._object, method)(*arguments))
         except Exception as error:  # runtimes share no base class for what they raise
-            return Answer(error=first_line(error).rstrip("."))
+            return Answer(error=first_line(error).rstrip("."), host=host)
 
 
 @dataclass(eq=False)
@@ -67,6 +69,7 @@ class Worker:
     actor: Any
     timeout_seconds: float
     loaded: Loaded | None = None
+    host: str = ""  # known once it has answered
     doing: Any = None  # what it was asked for, None when it is idle
     task: Any = None
     since: float = 0.0
@@ -74,7 +77,10 @@ class Worker:
     unproven: list = field(default_factory=list)  # the units it did since it last answered the first images as it should
 
     def __str__(self) -> str:
-        return f"worker {self.number}" + (f" on {self.loaded.host} ({self.loaded.place})" if self.loaded else "")
+        """Return what it is called: `redact` finds the hosts by this form."""
+        if self.loaded:
+            return f"worker {self.number} on {self.loaded.host} ({self.loaded.place})"
+        return f"worker {self.number}" + (f" on {self.host}" if self.host else "")
 
     @property
     def patience(self) -> float:
@@ -115,7 +121,7 @@ def answered(workers: Sequence[Worker]) -> list[tuple[Worker, Any, Answer]]:
     found += [(worker, Answer(error=f"gave no answer in {worker.patience:g} s", lost="hung")) for worker in late]
     told = [(worker, worker.doing, answer) for worker, answer in found]
     for worker, _, answer in told:
-        worker.doing = worker.task = None
+        worker.doing, worker.task, worker.host = None, None, answer.host
         if answer.lost:
             worker.kill()
     return told

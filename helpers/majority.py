@@ -17,12 +17,11 @@ def believed(answers: Mapping[str, Found], same: Same, known: Callable[[], Found
     believed which `is_right` by what is `known`, asked for only then. Where that does not decide either, a UserError says who differs;
     `undecided` is the rest of its sentence.
     """
-    company = {name: [other for other in answers if same(answers[name], answers[other])] for name in answers}
-    best = max(company, key=lambda name: len(company[name]))
-    if 2 * len(company[best]) > len(answers):
-        return answers[best]
+    for answer in answers.values():  # the first is most often one of them: of hundreds not all are held against all
+        if 2 * sum(same(answer, other) for other in answers.values()) > len(answers):
+            return answer
     truth = known()
-    right = [name for name in answers if is_right(truth, answers[name])]
-    if not right or set(right) - set(company[right[0]]):
+    right = [answer for answer in answers.values() if is_right(truth, answer)]
+    if not right or not all(same(right[0], other) for other in right):
         raise UserError(f"{' and '.join(answers)} {undecided}")
-    return answers[right[0]]
+    return right[0]

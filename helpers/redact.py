@@ -18,6 +18,7 @@ HOME = re.compile(r"(^|/)(home|Users)/[^/]+$")  # whose last component is a pers
 SHORTEST = 4  # letters of a user's name that is looked for: a shorter one is a part of too much else
 PART = re.compile(r"<style>.*?</style>|<[^>]*>|[^<]+|<", re.DOTALL)
 ATTRIBUTE = re.compile(r"(?<=\s)(alt|title|aria-label|id|href)=(?:\"([^\"]*)\"|'([^']*)')")
+ON_HOST = re.compile(r"\bworker \d+ on ([\w.-]*\w)")  # as `crew.Worker` is called: one that left may have done nothing that a record names
 SVG = re.compile(r"(data:image/svg\+xml;base64,)([A-Za-z0-9+/=]+)")
 
 
@@ -75,13 +76,16 @@ class Redaction:
 
 
 def hosts(value: Any) -> Iterator[str]:
-    """Yield the hosts that records, nested values, name under the key `host`."""
+    """Yield the hosts that records or texts, nested as they may be, name: under the key `host`, as Ray's `address`, or as a worker's."""
     if isinstance(value, dict):
         yield from ([value["host"]] if isinstance(value.get("host"), str) else [])
+        yield from filter(None, [str(value.get("address")).rpartition(":")[0]])  # host:port, or no host at all
         value = list(value.values())
     if isinstance(value, list | tuple):
         for one in value:
             yield from hosts(one)
+    elif isinstance(value, str):
+        yield from ON_HOST.findall(value)
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -156,6 +157,8 @@ def _execute(name: str, settings: params.Run, folder: Path, force: bool) -> int:
         table_files.remove(stale)
     for stale in (*(folder / "artefacts").glob(HANG_LOGS), *((folder / "artefacts").glob("*.partial") if force else ())):
         stale.unlink()
+    if force and name == records.Accuracy.STEP:
+        shutil.rmtree(folder / "artefacts" / "units", ignore_errors=True)  # that workers of an interrupted run did
     code, failure = _papermill(name, settings, executed)
     if executed.is_file():
         _render(executed, page, settings)

@@ -1,7 +1,8 @@
 """Workers at work: each pulls units until none is left, and what one fails at goes to another.
 
-A worker that answers the first images otherwise than the others, when it begins, after every so many units or when it ends, is put aside,
-and what it did since it last answered right is done again. That is the same for every kind of work, evaluating or preparing.
+A worker that answers the first images otherwise than the others, when it begins, after every so many units or when it ends, is put aside.
+What a worker that leaves for whatever reason did since it last answered right is done again: a device may go wrong before it dies. That is
+the same for every kind of work, evaluating or preparing.
 """
 
 from collections import Counter
@@ -21,7 +22,7 @@ from helpers.tries import Tries
 from helpers.units import Kept, Unit
 
 LOAD, PROBE = "load", "probe"
-PROVE_UNITS = 32  # so many units at most are lost with a worker that begins to answer otherwise
+PROVE_UNITS = 16  # so many units at most are lost with a worker that begins to answer otherwise, or dies
 
 
 class Work:
@@ -111,7 +112,7 @@ class Work:
         worker.unproven.append(unit)
 
     def _judge(self, worker: Worker, probe: Any) -> None:
-        """Put a worker aside when it is not what the others are, and have done again what it did since it last was."""
+        """Put a worker aside when it is not what the others are."""
         agreed, said = self._agreed, worker.loaded
         if said.runs != agreed.runs:
             self._put_aside(worker, f"runs {said.runs} where others run {agreed.runs}")
@@ -120,11 +121,7 @@ class Work:
         worker.unproven.clear()
 
     def _put_aside(self, worker: Worker, why: str) -> None:
-        for unit in worker.unproven:
-            self._kept.drop(unit)
-        self._tries.again(worker.unproven)
-        again = f"; {formats.counted(len(worker.unproven), 'unit')} that it did went to others" if worker.unproven else ""
-        self._leave(worker, f"{worker} {why}: it was put aside{again}")
+        self._leave(worker, f"{worker} {why}: it was put aside")
 
     def _went_wrong(self, worker: Worker, doing: str | Unit, answer: Answer) -> None:
         """Give what a worker failed at to another, and replace the worker if it is lost; UserError when that was tried too often."""
@@ -140,9 +137,13 @@ class Work:
             self._leave(worker, f"{worker} left at {at}: {answer.error}")
 
     def _leave(self, worker: Worker, remark: str) -> None:
-        """Do without a worker; UserError when it was the last."""
+        """Do without a worker, and without what it did since it last answered right; UserError when it was the last."""
         worker.kill()
         self._crew.remove(worker)
+        for unit in worker.unproven:
+            self._kept.drop(unit)
+        self._tries.again(worker.unproven)
+        remark += f"; done again: {formats.counted(len(worker.unproven), 'unit')} that it did" if worker.unproven else ""
         self.remarks.append(f"{remark}.")
         if not self._crew:
             raise self._stopped(f"no worker is left, {remark}")

@@ -1,6 +1,8 @@
 """How workers are asked for, without Ray: parameters, and what each takes."""
 
 import importlib.util
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -72,3 +74,16 @@ def test_what_each_worker_takes():
     assert cluster.demand(Workers(cpus_per_worker=4)) == {"num_cpus": 4}
     assert cluster.demand(Workers(resource="GPU", cpus_per_worker=4)) == {"num_cpus": 0, "num_gpus": 1}
     assert cluster.demand(Workers(resource="NPU")) == {"num_cpus": 0, "resources": {"NPU": 1}}
+
+
+@pytest.mark.parametrize(("cores", "enough_for"), [([3, 3], 2), ([1, 5], 2), ([1, 1, 1], 0)])
+def test_cores_that_only_several_hosts_have_together_are_enough_for_no_worker(monkeypatch, cores, enough_for):
+    """Ray would wait for a host that has them."""
+    hosts = [{"Alive": True, "Resources": {"CPU": float(number)}} for number in cores]
+    known = [*hosts, {"Alive": False, "Resources": {}}]
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True, nodes=lambda: known))
+    said = (
+        f"workers.count is 3 but Ray has {sum(cores)} CPU, enough for {enough_for} \\(each takes 2 of one host\\): lower it or join more."
+    )
+    with pytest.raises(ParameterError, match=said), cluster.joined(Workers(count=3, cpus_per_worker=2)):
+        pytest.fail("joined")

@@ -138,6 +138,12 @@ def test_an_error_is_shown_as_its_sentence_and_escaped(tmp_path):
     assert "\x1b" not in text
 
 
+def test_a_notebook_that_failed_and_left_no_record_names_no_host_of_a_worker(tmp_path):
+    said = "UserError: images 0 to 15 failed 4 times, last on worker 2 on npu-lab-7 (process 5): npu-lab-7 is busy."
+    text = page_of(tmp_path, code(output_type="error", ename="UserError", evalue="x", traceback=[said]))
+    assert "last on worker 2 on (host 1) (process 5): (host 1) is busy." in text
+
+
 def test_progress_bars_are_not_in_the_page(tmp_path):
     assert "50%" not in page_of(tmp_path, code(output_type="stream", name="stderr", text="50%|###"))
 

@@ -51,6 +51,18 @@ def test_hosts_of_workers_are_numbered(alice):
     assert hide("npu-a and npu-b of pc7, worker 2 on npu-b (card 1)") == "(host 1) and (host 2) of (host), worker 2 on (host 2) (card 1)"
 
 
+def test_hosts_of_workers_that_left_before_they_did_anything_and_that_of_rays_address_are_hidden_too(alice):
+    told = {
+        "params": {"workers": {"address": "head.lab-3.org:6379"}, "options": [{"address": "auto"}, {"address": ""}]},
+        "remarks": ["worker 3 on npu-b (card 1, chip 0, process 7) answers otherwise.", "worker 12 on npu-a left at loading: busy."],
+    }
+    hide = Redaction(hosts=redact.hosts(told))
+    assert hide.everywhere(told) == {
+        "params": {"workers": {"address": "(host 1):6379"}, "options": [{"address": "auto"}, {"address": ""}]},
+        "remarks": ["worker 3 on (host 3) (card 1, chip 0, process 7) answers otherwise.", "worker 12 on (host 2) left at loading: busy."],
+    }
+
+
 @pytest.mark.parametrize(
     "text",
     [

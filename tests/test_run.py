@@ -146,6 +146,22 @@ def test_an_unchanged_run_is_skipped_and_forced_runs_are_not(demo, capsys):
     assert run.main([str(demo[0])]) == 0
 
 
+def test_a_forced_run_takes_nothing_from_an_interrupted_one(tmp_path, monkeypatch):
+    """Its workers may be why it is forced."""
+    monkeypatch.setattr(run, "_is_current", lambda *_: False)
+    monkeypatch.setattr(run, "_papermill", lambda *_: (0, ""))
+    units, partial = tmp_path / "artefacts" / "units" / "candidate", tmp_path / "artefacts" / "tensors.jsonl.partial"
+    units.mkdir(parents=True)
+    (units / "0.npz").touch()
+    partial.touch()
+    run._execute("3_accuracy", None, tmp_path, force=False)
+    assert (units / "0.npz").exists()
+    assert partial.exists()
+    run._execute("3_accuracy", None, tmp_path, force=True)
+    assert not units.exists()
+    assert not partial.exists()
+
+
 def test_a_changed_parameter_runs_what_depends_on_it(demo, capsys):
     assert run.main([str(demo[0]), "-p", "batch_size", "100", "--list"]) == 0
     assert re.findall(r"(\d)_\w+ +to do", capsys.readouterr().out) == ["2", "3"]
