@@ -18,7 +18,7 @@ def chart(found: Aggregate, sweep: Sweep) -> Figure | None:
     most, ideal = rows[-1], _added_up(found)
     title = f"{formats.counted(most.devices, 'device')} at once, images per second"
     if most.efficiency:
-        title = f"{formats.counted(most.devices, 'device')} at once do {100 * most.efficiency:.0f} % of what each does alone"
+        title = f"{formats.counted(most.devices, 'device')} at once do {100 * most.efficiency:.0f} % of what they do alone, added up"
     title = f"Simulated: {title}" if found.kind == "simulated" else title
     with matplotlib.rc_context(charts.RC):
         canvas = Canvas(figsize=(7.5, 3.6), layout="constrained")

@@ -27,7 +27,7 @@ def in_words(found: Aggregate) -> Sentence:
         return Sentence(f"Several devices at once have no figure: {lost}.", "warning")
     said = (
         f"{formats.counted(most.devices, 'device')} at once come to {formats.fps(most.together)} images per second, {_efficiency(most)} of "
-        f"what the same devices do each alone (region aggregate, batch size {found.batch}): {_meaning(most)}"
+        f"what the same devices do each alone, added up (region aggregate, batch size {found.batch}): {_meaning(most)}"
     )
     return Sentence(f"{said}; of more there is no figure: {lost}." if lost else f"{said}.", "warning" if lost else "")
 
@@ -43,7 +43,7 @@ def _meaning(row: AtOnce) -> str:
         return "too unsteady for an interval"
     low, high = row.efficiency_interval
     if high < 1:
-        return "they hold each other up"
+        return "they slow each other down"
     return "more than alone, so that something else changed meanwhile" if low > 1 else "no loss can be told from chance"
 
 

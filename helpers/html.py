@@ -29,8 +29,8 @@ def render(notebook: Path, page: Path, title: str = "", identify: bool = False, 
     text = export(executed, title, f"Run {folder.name}, notebook {notebook.stem}. This page holds no script and loads nothing.")
     if not identify:
         written = [path for path in (folder / kind.file_name() for kind in records.KINDS) if path.is_file()]
-        hosts = redact.hosts([json.loads(path.read_bytes()) for path in written])
         parameters = executed.metadata.get("papermill", {}).get("parameters", {})
+        hosts = redact.hosts([parameters, *(json.loads(path.read_bytes()) for path in written)])
         text = Redaction(str(folder.resolve()), parameters, hosts=hosts).page(text)
     text = translation.translated(text, language)
     if notebook.stem == records.Report.STEP and (folder / records.Report.file_name()).is_file():

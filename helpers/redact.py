@@ -75,9 +75,10 @@ class Redaction:
 
 
 def hosts(value: Any) -> Iterator[str]:
-    """Yield the hosts that records, nested values, name under the key `host`."""
+    """Yield the hosts that records, nested values, name under the key `host`, and that of a cluster's `address`, host:port."""
     if isinstance(value, dict):
         yield from ([value["host"]] if isinstance(value.get("host"), str) else [])
+        yield from filter(None, [str(value.get("address", "")).rpartition(":")[0].strip("[]")])
         value = list(value.values())
     if isinstance(value, list | tuple):
         for one in value:

@@ -5,6 +5,7 @@ import pytest
 from helpers import limits
 from helpers.records import Copies, Latency, Measured, Noise
 from tests.test_html import sweep_of
+from tests.test_units import done
 from tests.test_verdict import series
 
 HERE = {"cpu": "processor", "cores": 4, "memory_bytes": 10_000_000_000}
@@ -19,8 +20,8 @@ def sweep(figures, rows=None, threads=4, region="compute", **candidate):
     return sweep_of().model_copy(update={"series": [one], "region": region, "environment": HERE, "params": {"threads": threads}})
 
 
-def said(figures, rows=None, prepared=1e6, environment=HERE, **of_sweep):
-    data = SimpleNamespace(throughput=SimpleNamespace(images_per_second=prepared), environment=environment)
+def said(figures, rows=None, prepared=1e6, environment=HERE, units=(), **of_sweep):
+    data = SimpleNamespace(throughput=SimpleNamespace(images_per_second=prepared), environment=environment, units=units)
     found = limits.in_words(sweep(figures, rows, **of_sweep), data)
     return found and found.text
 
@@ -234,6 +235,12 @@ def test_a_slower_preparation_is_told():
         "; from image files on, preparation would limit: one process prepared 60.0 images a second, and 100.0 were computed."
     )
     assert "prepared" not in said({4: 100}, prepared=100.0)
+
+
+def test_a_slower_preparation_by_workers_is_theirs():
+    shared = [done(0, 4, place="process 1"), done(4, 4, place="process 2"), done(8, 2, place="process 1")]
+    assert "preparation would limit: 2 workers prepared 60.0 images a second, and 100.0 " in said({4: 100}, prepared=60.0, units=shared)
+    assert "prepared" not in said({4: 100}, prepared=60.0, units=[*shared, done(10, 1, host="another")])
 
 
 def test_what_two_machines_did_is_not_compared():
