@@ -37,7 +37,7 @@ def shares(units: list[UnitDone], did: Literal["prepared", "evaluated"], what: s
     workers = _by_worker(units)
     shown = dict(itertools.islice(workers.items(), SHOWN))
     rows = [[*worker, len(done), _images(done), f"{_busy(done):.2f}", _rate(done), _later(done)] for worker, done in shown.items()]
-    headers = ["device", "process", "host", "units", "images", "seconds at work", "images per second", "units that had failed before"]
+    headers = ["device", "process", "host name", "units", "images", "seconds at work", "images per second", "units that had failed before"]
     caption = (
         f"Who {did} the images{what}; a worker takes the next unit when it has done one, so that a faster one does more. Images per "
         f"second: of its time at work, {INCLUDED[did]}."

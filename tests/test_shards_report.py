@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import shards_report
+from helpers.elements import Sentence
+from tests import test_chinese
 from tests.test_units import done
 
 UNITS = [
@@ -82,3 +84,24 @@ def test_names_that_hosts_give_are_escaped(field):
     page = shards_report.shares([done(0, 4, **{field: "<script>"})], "evaluated")._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(("did", "what"), [("prepared", ""), ("evaluated", ""), ("evaluated", " for option 1")])
+def test_it_is_said_in_chinese_too(did, what):
+    units = [*UNITS, *(done(10 + number, 1, place=f"process {number}") for number in range(shards_report.SHOWN))]
+    assert test_chinese.english(test_chinese.page(shards_report.shares(units, did, what))) == []
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [
+        "worker 2 on h (GPU 0) answers the first images otherwise than it should: it was put aside; 3 units that it did went to others.",
+        "worker 2 on h (card 1, chip 0, process 5) prepares the first images otherwise than it should: it was put aside.",
+        "worker 2 on h (process 5) runs onnxruntime 1.2 where others run onnxruntime 1.3: it was put aside.",
+        "worker 2 on h (GPU 0) failed at the first images (gave no answer in 5 s): it was put aside; 1 unit that it did went to others.",
+        "worker 2 on h (process 5) left at images 0 to 255: its process or its host died.",
+        "worker 1 left at loading the model: gave no answer in 600 s.",
+    ],
+)
+def test_what_is_said_of_a_worker_is_said_in_chinese_too(remark):
+    assert test_chinese.english(test_chinese.page(Sentence(remark, "warning"))) == []
