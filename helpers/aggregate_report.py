@@ -4,6 +4,7 @@ from helpers import aggregate_charts, formats
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Aggregate, AtOnce, Sweep
 
+SHOWN = 32  # devices; records have all
 ARRANGEMENT = {
     "CPU": "Cores of one host share its memory, caches, clock and heat, so that the efficiency is of this arrangement.",
     "GPU": "GPUs of one host share its processor and memory, so that the efficiency is of this arrangement.",
@@ -81,14 +82,15 @@ def _rows(found: Aggregate) -> Table:
 def _devices(found: Aggregate) -> Table | None:
     rows = [
         [number, one.device, one.place, one.host, formats.fps(one.alone), formats.fps_interval(one.alone)]
-        for number, one in enumerate(found.devices, 1)
+        for number, one in enumerate(found.devices[:SHOWN], 1)
     ]
     if not rows:
         return None
     error = max(one.clock_error_ms for one in found.devices)
+    more = f". Those after the first {SHOWN} are in the record alone" if len(found.devices) > SHOWN else ""
     caption = (
         f"The devices in the order in which they are counted, each measured while the others waited; in {_backends(found)}. "
-        f"Their clocks were known to within {error:.1f} ms"
+        f"Their clocks were known to within {error:.1f} ms{more}"
     )
     return Table(["number", "device", "place", "host name", "images per second alone", "95 % interval"], rows, caption)
 

@@ -200,3 +200,21 @@ def test_neither_index_nor_the_comparison_of_two_runs_sees_it(tmp_path):
     ]
     assert found[0] == found[1]
     assert found[0].mean == pytest.approx(1)
+
+
+def many(number):
+    counts = [1, 2, 4, 8, 16, 32, 64]
+    return several([row(one, 1000.0 * one, 0.9 if one > 1 else None) for one in counts if one <= number], (1000.0,) * number)
+
+
+def test_of_very_many_devices_the_first_are_listed():
+    _, devices = tables(page(many(64)))
+    assert [int(cells[0]) for cells in devices] == list(range(1, 33))
+    assert "Those after the first 32 are in the record alone" in page(many(64))
+    assert "in the record alone" not in page(many(32))
+
+
+def test_of_very_many_devices_only_what_has_room_is_marked_and_written():
+    drawn = aggregate_report.shown(sweep_with(many(64))).elements[2].svg
+    assert drawn.count(">90 %<") == 4  # at 4, 8, 16 and 32 devices; the last is written beside its line
+    assert drawn.count("<use") < 40
