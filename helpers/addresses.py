@@ -1,15 +1,18 @@
 """Addresses such as s3://bucket/val in the place of a path: which texts are one, which are refused, and whether there is anything."""
 
 import re
+import threading
+from concurrent.futures import Future
 
 import fsspec
 
-from helpers.errors import ParameterError, first_line
+from helpers.errors import ParameterError, UserError, first_line
 from helpers.remote import Address, said
 
 FORM = re.compile(r"([A-Za-z][\w.+-]*)://(.*)", re.DOTALL)
 LOCAL = re.compile(r"(?:file|local)://")
 CONTAINERS = ("abfs", "abfss")  # container@account is a place there, no user
+ANSWER_SECONDS = 60  # then a store is taken for dead; its package may try for ten minutes
 
 
 def is_one(images: str) -> bool:
@@ -40,12 +43,15 @@ def checked(images: str) -> str:
 
 
 def existing(images: str) -> Address:
-    """Return the address of a folder or file that is there; ParameterError where there is none or nothing here can read it."""
+    """Return the address of a folder or file that is there; ParameterError where there is none or nothing here can read it.
+
+    A store that does not answer is a UserError.
+    """
     address, protocol = Address(images), FORM.match(images)[1]
     if protocol not in fsspec.available_protocols():
         raise ParameterError(f"images: {protocol}:// is unknown to fsspec: give a path, or an address such as s3://bucket/val.")
     try:
-        address.info()
+        _ask(address)
     except ImportError as error:
         raise ParameterError(f"images: {protocol}:// needs a package that is not installed ({first_line(error)}): install it.") from error
     except FileNotFoundError as error:
@@ -54,3 +60,20 @@ def existing(images: str) -> Address:
     except PermissionError as error:
         raise ParameterError(f"images: {images} may not be read ({said(error)}): ask for the right to.") from error
     return address
+
+
+def _ask(address: Address) -> None:
+    """Ask a store what it has at an address; in a thread that can be left waiting, and that the process ends with."""
+    answer: Future = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(address.info())
+        except Exception as error:  # raised below, in the thread of who asks
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer.result(ANSWER_SECONDS)
+    except TimeoutError as error:
+        raise UserError(f"{address.text} gives no answer in {ANSWER_SECONDS} s: check the address and the connection.") from error

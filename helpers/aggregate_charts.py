@@ -18,7 +18,7 @@ def chart(found: Aggregate, sweep: Sweep) -> Figure | None:
     most, ideal = rows[-1], _added_up(found)
     title = f"{formats.counted(most.devices, 'device')} at once, images per second"
     if most.efficiency:
-        title = f"{formats.counted(most.devices, 'device')} at once do {100 * most.efficiency:.0f} % of what each does alone"
+        title = f"{formats.counted(most.devices, 'device')} at once do {100 * most.efficiency:.0f} % of what they do alone, added up"
     title = f"Simulated: {title}" if found.kind == "simulated" else title
     with matplotlib.rc_context(charts.RC):
         canvas = Canvas(figsize=(7.5, 3.6), layout="constrained")
@@ -36,21 +36,23 @@ def chart(found: Aggregate, sweep: Sweep) -> Figure | None:
 def _draw(axes, rows: list[AtOnce], ideal: list[float], numbers: list[int]) -> None:
     """Draw both lines over the numbers of devices, of the most of which there may be no figure."""
     points = [(row.devices, row.together.images_per_second) for row in rows]
-    axes.plot(range(1, len(ideal) + 1), ideal, **charts.STYLES["baseline"], markersize=4)
+    last = numbers[-1]
+    written = [number for number, after in zip(numbers, [*numbers[1:], 2 * last], strict=True) if after - number > APART * last]
+    marked = [number - 1 for number in written if number <= len(ideal)]
+    axes.plot(range(1, len(ideal) + 1), ideal, **charts.STYLES["baseline"], markersize=4, markevery=marked)
     axes.errorbar(*zip(*points, strict=True), yerr=[_half(row) for row in rows], capsize=3, markersize=5, **charts.STYLES["candidate"])
     loud = [point for point, row in zip(points, rows, strict=True) if row.noise and row.noise.verdict != "STABLE"]
     if loud:
         hollow = {"color": charts.STYLES["candidate"]["color"], "markerfacecolor": "white", "zorder": 3}
         axes.plot(*zip(*loud, strict=True), linestyle="", marker="o", markersize=5, **hollow)
-    _name(axes, rows, points, (len(ideal), ideal[-1]))
-    last = numbers[-1]
-    written = [number for number, after in zip(numbers, [*numbers[1:], 2 * last], strict=True) if after - number > APART * last]
+    _name(axes, [row for row in rows if row.devices in written or row is rows[-1]], (len(ideal), ideal[-1]))
     axes.set_xticks(written, [str(number) for number in written])
     axes.set(xlabel="devices at once", ylabel="images per second", xlim=(0, 1.3 * last), ylim=(0, 1.1 * max(axes.get_ylim()[1], 1e-3)))
 
 
-def _name(axes, rows: list[AtOnce], points: list[tuple[int, float]], ideal_end: tuple[int, float]) -> None:
-    """Write each line's name beside its end, and at each number of devices the share of what they do alone."""
+def _name(axes, rows: list[AtOnce], ideal_end: tuple[int, float]) -> None:
+    """Write each line's name beside its end, and at the numbers of devices of rows the share of what they do alone."""
+    points = [(row.devices, row.together.images_per_second) for row in rows]
     shares = [f"{100 * row.efficiency:.0f} %" if row.efficiency else "" for row in rows]
     beside = {"textcoords": "offset points", "fontsize": 9, "annotation_clip": False}
     for share, point in zip(shares[:-1], points[:-1], strict=True):

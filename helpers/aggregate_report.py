@@ -4,6 +4,7 @@ from helpers import aggregate_charts, formats
 from helpers.elements import Group, Sentence, Table
 from helpers.records import Aggregate, AtOnce, Sweep
 
+SHOWN = 32  # devices; records have all
 ARRANGEMENT = {
     "CPU": "Cores of one host share its memory, caches, clock and heat, so that the efficiency is of this arrangement.",
     "GPU": "GPUs of one host share its processor and memory, so that the efficiency is of this arrangement.",
@@ -27,7 +28,7 @@ def in_words(found: Aggregate) -> Sentence:
         return Sentence(f"Several devices at once have no figure: {lost}.", "warning")
     said = (
         f"{formats.counted(most.devices, 'device')} at once come to {formats.fps(most.together)} images per second, {_efficiency(most)} of "
-        f"what the same devices do each alone (region aggregate, batch size {found.batch}): {_meaning(most)}"
+        f"what the same devices do each alone, added up (region aggregate, batch size {found.batch}): {_meaning(most)}"
     )
     return Sentence(f"{said}; of more there is no figure: {lost}." if lost else f"{said}.", "warning" if lost else "")
 
@@ -43,7 +44,7 @@ def _meaning(row: AtOnce) -> str:
         return "too unsteady for an interval"
     low, high = row.efficiency_interval
     if high < 1:
-        return "they hold each other up"
+        return "they slow each other down"
     return "more than alone, so that something else changed meanwhile" if low > 1 else "no loss can be told from chance"
 
 
@@ -81,14 +82,15 @@ def _rows(found: Aggregate) -> Table:
 def _devices(found: Aggregate) -> Table | None:
     rows = [
         [number, one.device, one.place, one.host, formats.fps(one.alone), formats.fps_interval(one.alone)]
-        for number, one in enumerate(found.devices, 1)
+        for number, one in enumerate(found.devices[:SHOWN], 1)
     ]
     if not rows:
         return None
     error = max(one.clock_error_ms for one in found.devices)
+    more = f". Those after the first {SHOWN} are in the record alone" if len(found.devices) > SHOWN else ""
     caption = (
         f"The devices in the order in which they are counted, each measured while the others waited; in {_backends(found)}. "
-        f"Their clocks were known to within {error:.1f} ms"
+        f"Their clocks were known to within {error:.1f} ms{more}"
     )
     return Table(["number", "device", "place", "host name", "images per second alone", "95 % interval"], rows, caption)
 

@@ -158,10 +158,12 @@ def _compute(candidate: Series, rows: list[Row], sweep: Sweep) -> str:
 def _preparation(candidate: Series, rows: list[Row], sweep: Sweep, data: Data) -> str:
     """Return whether decoding and resizing would hold up a pipeline from files to answers, where one machine did both."""
     best, prepared = _fps(_best(rows, sweep), sweep), data.throughput.images_per_second
-    here = candidate.kind == "measured" and all(data.environment[fact] == sweep.environment[fact] for fact in ("cpu", "cores"))
+    same = all(data.environment[fact] == sweep.environment[fact] for fact in ("cpu", "cores"))
+    here = candidate.kind == "measured" and same and len({unit.host for unit in data.units}) < 2
     if not here or prepared >= best:
         return ""
-    computed, who = formats.fps(_best(rows, sweep).regions[sweep.region]), "workers" if data.units else "one process"
+    computed = formats.fps(_best(rows, sweep).regions[sweep.region])
+    who = formats.counted(len({unit.place for unit in data.units}), "worker") if data.units else "one process"
     return f"; from image files on, preparation would limit: {who} prepared {prepared:.1f} images a second, and {computed} were computed"
 
 

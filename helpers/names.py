@@ -1,6 +1,7 @@
 """Names of images, ten million of them if need be: kept as bytes in Arrow, made text one at a time."""
 
 import itertools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
@@ -51,7 +52,7 @@ class Names(Sequence[str]):
             return self._column.equals(other._column)
         if not isinstance(other, Sequence) or isinstance(other, str):
             return NotImplemented
-        return len(self) == len(other) and all(map(str.__eq__, self, other))
+        return len(self) == len(other) and all(map(operator.eq, self, other))
 
     def __repr__(self) -> str:
         return f"Names({list(self[:3])}{', ...' if len(self) > 3 else ''})"

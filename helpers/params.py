@@ -68,7 +68,8 @@ def _known_baseline(name: str) -> str:
 
 
 def _ray_address(address: str) -> str:
-    if address not in ("", "auto") and not re.fullmatch(r"([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", address):
+    found = re.fullmatch(r"(?:[\w.-]+|\[[\da-fA-F:]+\]):(\d{1,5})", address)
+    if address not in ("", "auto") and not (found and 0 < int(found[1]) < 65_536):
         raise ValueError(f"{address!r} is neither empty, auto nor host:port, such as 10.0.0.1:6379")
     return address
 
@@ -157,6 +158,16 @@ class Workers(Settings):
         return self
 
 
+def _with_engine(workers: Any) -> Any:
+    """Accept workers that do not leave it open whether there are any: a mapping without an engine would be this process alone."""
+    if isinstance(workers, dict) and workers and "engine" not in workers:
+        raise ValueError("which engine is not said: add engine: ray, or leave workers out")
+    return workers
+
+
+Shared = Annotated[Workers, BeforeValidator(_with_engine)]
+
+
 class Compared(Settings):
     """What stands beside the candidate: what it is held against, and other configurations that could be used instead."""
 
@@ -182,7 +193,7 @@ class PrepareData(Settings):
     store: Literal["all", "sample"] = "all"
     other_ways: Annotated[int, Field(ge=0)] = 200
     max_pixels: Annotated[int, Field(gt=0, le=2 * MAX_PIXELS)] = MAX_PIXELS
-    workers: Workers = Workers()
+    workers: Shared = Workers()
 
     @model_validator(mode="after")
     def _onnx_needs_preprocess(self) -> Self:
@@ -240,7 +251,7 @@ class Accuracy(Target):
     compare_with: list[Text] = []
     label_sets: dict[str, str] = {}
     keep_logits: bool = False
-    workers: Workers = Workers()
+    workers: Shared = Workers()
 
     @model_validator(mode="after")
     def _can_be_shared(self) -> Self:
@@ -276,7 +287,7 @@ class BatchSweep(Target, Compared):
     gate: Literal["auto", "none", "rows", "geomean", "best"] = "auto"
     tolerance_pct: Annotated[float, Field(ge=0, lt=100)] = 5.0
     seed: Annotated[int, Field(ge=0)] = 0
-    workers: Workers = Workers()
+    workers: Shared = Workers()
 
     @model_validator(mode="after")
     def _can_be_measured_at_once(self) -> Self:
@@ -358,6 +369,14 @@ def _words(annotation: Any) -> set:
     return set().union(*map(_words, parts)) if parts else {annotation}
 
 
+def _known(place: list[str]) -> list[str]:
+    """Return the names that there are where an unknown one stands: of a run's parameters, or of a mapping among them."""
+    if len(place) < 2:
+        return list(Run.model_fields)
+    groups = [group for group in _words(Run.model_fields[place[0]].annotation) if isinstance(group, type) and issubclass(group, BaseModel)]
+    return [name for group in groups for name in group.model_fields]
+
+
 def _sentences(error: ValidationError) -> str:
     """Return one line for each wrong value, in words for the person who wrote it."""
     problems = error.errors(include_url=False)
@@ -372,8 +391,12 @@ def _sentences(error: ValidationError) -> str:
             continue
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(place[-1], Run.model_fields, 1)
-            text = "no such parameter" + (f", did you mean {close[0]}" if close else "")
+            known = _known(place)
+            close = difflib.get_close_matches(place[-1], known, 1)
+            others = f"; there are {', '.join(known)}" if len(place) > 1 and known else ""
+            text = "no such parameter" + (f", did you mean {close[0]}" if close else others)
+        if problem["type"] == "model_type":
+            text = f"a mapping is needed, such as {{name: value}}, not {problem['input']!r}"
         if not isinstance(problem["input"], dict) and "Input should" in text:
             text += f", not {problem['input']!r}"
         lines.append(f"{'.'.join(place)}: {text}" if place else text)

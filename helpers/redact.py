@@ -79,7 +79,7 @@ def hosts(value: Any) -> Iterator[str]:
     """Yield the hosts that records or texts, nested as they may be, name: under the key `host`, as Ray's `address`, or as a worker's."""
     if isinstance(value, dict):
         yield from ([value["host"]] if isinstance(value.get("host"), str) else [])
-        yield from filter(None, [str(value.get("address")).rpartition(":")[0]])  # host:port, or no host at all
+        yield from filter(None, [str(value.get("address", "")).rpartition(":")[0].strip("[]")])  # host:port, or no host at all
         value = list(value.values())
     if isinstance(value, list | tuple):
         for one in value:

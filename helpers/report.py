@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from helpers import files, formats, run_folders
+from helpers import files, formats, redact, run_folders
 from helpers.elements import Group, Sentence, Table, Text
 from helpers.params import Report
 from helpers.records import Accuracy, Model, Record, Sweep, Verdict
@@ -40,8 +40,8 @@ def again(inputs: tuple[Record, ...], settings: Report, folder: Path) -> Group:
     merged = {key: value for key, value in merged.items() if value is not None}
     if not Path(name).is_absolute():
         merged["run"] = name
-    shown = merged if settings.identify else Redaction(merged).everywhere(merged)
-    hidden = " Where … stands, a folder is not shown: write your own." if shown != merged else ""
+    shown = merged if settings.identify else Redaction(merged, hosts=redact.hosts(merged)).everywhere(merged)
+    hidden = " Where … or (host) stands, a folder or a host is not shown: write your own." if shown != merged else ""
     return Group(
         [
             Table(["machine and packages", "value"], rows),

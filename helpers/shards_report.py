@@ -36,11 +36,14 @@ def shares(units: list[UnitDone], did: Literal["prepared", "evaluated"], what: s
         return None
     workers = _by_worker(units)
     shown = dict(itertools.islice(workers.items(), SHOWN))
-    rows = [[*worker, len(done), _images(done), f"{_busy(done):.2f}", _rate(done), _later(done)] for worker, done in shown.items()]
-    headers = ["device", "process", "host", "units", "images", "seconds at work", "images per second", "units that had failed before"]
+    rows = [
+        [number, *worker, len(done), _images(done), f"{_busy(done):.2f}", _rate(done), _later(done)]
+        for number, (worker, done) in enumerate(shown.items(), 1)
+    ]
+    headers = ["number", "device", "place", "host name", "units", "images", "seconds", "images per second", "failed before"]
     caption = (
-        f"Who {did} the images{what}; a worker takes the next unit when it has done one, so that a faster one does more. Images per "
-        f"second: of its time at work, {INCLUDED[did]}."
+        f"Who {did} the images{what}; a worker takes the next unit when it has done one, so that a faster one does more. Seconds: its "
+        f"time at work, {INCLUDED[did]}. Failed before: its units that had failed on a worker."
     )
     more = f" {formats.counted(len(workers) - SHOWN, 'worker')} that began later are in the record alone." if len(workers) > SHOWN else ""
     return Group([Table(headers, rows, caption + more), timeline(units)])
@@ -62,7 +65,7 @@ def timeline(units: list[UnitDone]) -> Figure:
             for style, chosen in ((FIRST_TRY, _tried(done, later=False)), (LATER_TRY, _tried(done, later=True))):
                 spans = _joined([(_start(unit) - began, unit.seconds) for unit in chosen], gap)
                 axes.broken_barh(spans, (line - 0.35, 0.7), edgecolor="white", linewidth=0.5, **style)
-        axes.set_yticks(range(len(shown)), [f"{place}, {host}" for _, place, host in shown], fontsize=8)
+        axes.set_yticks(range(len(shown)), [f"{number}: {place}" for number, (_, place, _) in enumerate(shown, 1)], fontsize=8)
         axes.set(xlabel="seconds since the first unit began", xlim=(0, lasted))
         axes.invert_yaxis()
         axes.set_axisbelow(True)
@@ -70,8 +73,8 @@ def timeline(units: list[UnitDone]) -> Figure:
         svg = charts.svg(canvas)
     said = "; ".join(f"{place}, {host}: {_images(done)} images in {_busy(done):.2f} s" for (_, place, host), done in shown.items())
     caption = (
-        "A bar for each unit. Hatched: it had failed before. Gaps are waiting, for the next unit or for the next start of an "
-        "interrupted run."
+        "A bar for each unit, a line for each worker by its number in the table. Hatched: it had failed before. Gaps are waiting, for the "
+        "next unit or for the next start of an interrupted run."
     )
     return Figure(svg, f"{title}. {said}.", caption)
 
@@ -107,7 +110,8 @@ def _busy(units: list[UnitDone]) -> float:
 
 
 def _rate(units: list[UnitDone]) -> str:
-    return f"{_images(units) / _busy(units):.0f}"
+    rate = _images(units) / _busy(units)
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:#.3g}"
 
 
 def _tried(units: list[UnitDone], later: bool) -> list[UnitDone]:

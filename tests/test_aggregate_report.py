@@ -71,15 +71,23 @@ def test_rows_and_devices_have_a_table_each():
         (
             0.9,
             (0.89, 0.91),
-            "90.0 % (89.0 to 91.0 %) of what the same devices do each alone (region aggregate, batch size 8): they hold each",
+            "90.0 % (89.0 to 91.0 %) of what the same devices do each alone, added up (region aggregate, batch size 8): they slow each",
         ),
         (
             0.995,
             (0.98, 1.01),
-            "99.5 % (98.0 to 101.0 %) of what the same devices do each alone (region aggregate, batch size 8): no loss can",
+            "99.5 % (98.0 to 101.0 %) of what the same devices do each alone, added up (region aggregate, batch size 8): no loss can",
         ),
-        (1.2, (1.1, 1.3), "each alone (region aggregate, batch size 8): more than alone, so that something else changed meanwhile."),
-        (0.9, None, "90.0 % of what the same devices do each alone (region aggregate, batch size 8): too unsteady for an interval."),
+        (
+            1.2,
+            (1.1, 1.3),
+            "each alone, added up (region aggregate, batch size 8): more than alone, so that something else changed meanwhile.",
+        ),
+        (
+            0.9,
+            None,
+            "90.0 % of what the same devices do each alone, added up (region aggregate, batch size 8): too unsteady for an interval.",
+        ),
     ],
 )
 def test_the_sentence_says_what_the_efficiency_means(efficiency, interval, meaning):
@@ -107,7 +115,7 @@ def test_where_every_device_was_lost_the_sentence_says_why():
 
 def test_the_chart_says_the_numbers_of_the_table_and_names_its_region():
     figure = aggregate_report.shown(sweep_with(several())).elements[2]
-    assert figure.alt == "2 devices at once do 90 % of what each does alone. 1 device 1000; 2 devices 1800, 90.0 %."
+    assert figure.alt == "2 devices at once do 90 % of what they do alone, added up. 1 device 1000; 2 devices 1800, 90.0 %."
     assert "region aggregate, mine &lt;b&gt;, batch size 8" in figure.svg
     assert ">at once, 90 %<" in figure.svg
     assert ">each alone, added up<" in figure.svg
@@ -192,3 +200,21 @@ def test_neither_index_nor_the_comparison_of_two_runs_sees_it(tmp_path):
     ]
     assert found[0] == found[1]
     assert found[0].mean == pytest.approx(1)
+
+
+def many(number):
+    counts = [1, 2, 4, 8, 16, 32, 64]
+    return several([row(one, 1000.0 * one, 0.9 if one > 1 else None) for one in counts if one <= number], (1000.0,) * number)
+
+
+def test_of_very_many_devices_the_first_are_listed():
+    _, devices = tables(page(many(64)))
+    assert [int(cells[0]) for cells in devices] == list(range(1, 33))
+    assert "Those after the first 32 are in the record alone" in page(many(64))
+    assert "in the record alone" not in page(many(32))
+
+
+def test_of_very_many_devices_only_what_has_room_is_marked_and_written():
+    drawn = aggregate_report.shown(sweep_with(many(64))).elements[2].svg
+    assert drawn.count(">90 %<") == 4  # at 4, 8, 16 and 32 devices; the last is written beside its line
+    assert drawn.count("<use") < 40

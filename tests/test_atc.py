@@ -184,7 +184,7 @@ TOGETHER = "atc: op_select_implmode and optypelist_for_implmode go together."
         ({"optypelist_for_implmode": ["Gelu"]}, TOGETHER),
         ({"timeout_minutes": 0.0}, "atc.timeout_minutes: Input should be greater than 0, not 0.0."),
         ({"timeout_minutes": -1.0}, "atc.timeout_minutes: Input should be greater than 0, not -1.0."),
-        ({"soc": "Ascend310P3"}, "atc.soc: no such parameter."),
+        ({"soc": "Ascend310P3"}, f"atc.soc: no such parameter; there are {', '.join(Atc.model_fields)}."),
     ],
 )
 def test_options_that_do_not_fit_are_a_sentence(options, said):

@@ -31,7 +31,10 @@ def with_ray(monkeypatch):
         ({"max_retries": -1}, "workers.max_retries: Input should be greater than or equal to 0, not -1."),
         ({"unit_timeout_seconds": 0.0}, "workers.unit_timeout_seconds: Input should be greater than 0, not 0.0."),
         ({"unit_timeout_seconds": float("inf")}, "workers.unit_timeout_seconds: Input should be a finite number, not inf."),
-        ({"nodes": 3}, "workers.nodes: no such parameter"),
+        ({"nodes": 3}, "workers.nodes: no such parameter; there are engine, address, "),
+        ({"cpus": 3}, "workers.cpus: no such parameter; there are engine, address, "),
+        ({"adress": "auto"}, "workers.adress: no such parameter, did you mean address."),
+        ({"address": "host:65536"}, "nor host:port"),
     ],
 )
 def test_a_wrong_value_is_one_sentence(with_ray, given, said):
@@ -39,6 +42,18 @@ def test_a_wrong_value_is_one_sentence(with_ray, given, said):
         params.check(Accuracy, workers={"engine": "ray", **given})
     assert said in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_workers_without_an_engine_are_no_wish_to_work_alone(with_ray):
+    with pytest.raises(ParameterError, match=r"^workers: which engine is not said: add engine: ray, or leave workers out\.$"):
+        params.check(Accuracy, workers={"count": 4})
+    assert params.check(Accuracy, workers={}).workers.engine == "serial"
+    assert params.check(Accuracy, workers={"engine": "serial", "count": 4}).workers.count == 4
+
+
+def test_a_word_in_the_place_of_the_mapping_is_one_sentence(with_ray):
+    with pytest.raises(ParameterError, match=r"^workers: a mapping is needed, such as \{name: value\}, not 'ray'\.$"):
+        params.check(Accuracy, workers="ray")
 
 
 @pytest.mark.parametrize("address", ["", "auto", "10.0.0.1:6379", "head.example-1.org:6379", "[::1]:6379"])

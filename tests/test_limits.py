@@ -5,6 +5,7 @@ import pytest
 from helpers import limits
 from helpers.records import Copies, Latency, Measured, Noise
 from tests.test_html import sweep_of
+from tests.test_units import done
 from tests.test_verdict import series
 
 HERE = {"cpu": "processor", "cores": 4, "memory_bytes": 10_000_000_000}
@@ -233,8 +234,13 @@ def test_a_slower_preparation_is_told():
     assert said({4: 100.04}, prepared=60.0).endswith(
         "; from image files on, preparation would limit: one process prepared 60.0 images a second, and 100.0 were computed."
     )
-    assert "would limit: workers prepared 60.0 images" in said({4: 100.04}, prepared=60.0, units=["a unit"])
     assert "prepared" not in said({4: 100}, prepared=100.0)
+
+
+def test_a_slower_preparation_by_workers_is_theirs():
+    shared = [done(0, 4, place="process 1"), done(4, 4, place="process 2"), done(8, 2, place="process 1")]
+    assert "preparation would limit: 2 workers prepared 60.0 images a second, and 100.0 " in said({4: 100}, prepared=60.0, units=shared)
+    assert "prepared" not in said({4: 100}, prepared=60.0, units=[*shared, done(10, 1, host="another")])
 
 
 def test_what_two_machines_did_is_not_compared():

@@ -33,6 +33,7 @@ def test_names_equal_any_sequence_of_the_same():
     assert made != ODD[:-1]
     assert made != [*ODD[:-1], "b"]
     assert Names.of(["a"]) != "a"
+    assert Names.of(["a"]) != [1]
     assert Names.of([]) == []
     assert not Names.of([])
 

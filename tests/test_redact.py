@@ -64,6 +64,14 @@ def test_hosts_of_workers_that_left_before_they_did_anything_and_that_of_rays_ad
 
 
 @pytest.mark.parametrize(
+    ("address", "shown"), [("head.lab:6379", "(host 1):6379"), ("[fe80::1]:6379", "[(host 1)]:6379"), ("auto", "auto"), ("", "")]
+)
+def test_the_host_of_a_cluster_is_left_out(alice, address, shown):
+    parameters = {"workers": {"engine": "ray", "address": address}}
+    assert Redaction(hosts=redact.hosts(parameters)).everywhere(parameters) == {"workers": {"engine": "ray", "address": shown}}
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "https://pytorch.org/get-started/locally, images/s, T-shirt/top, 1/2, a / b",
@@ -125,7 +133,7 @@ def test_the_parameters_to_do_it_again_show_no_folders_unless_asked(tmp_path):
     loaded[-1].environment.update(facts)
     shown = report.again(loaded, Report(), tmp_path)._repr_html_()
     assert "images: …/images.tar" in shown
-    assert "Where … stands, a folder is not shown: write your own." in shown
+    assert "Where … or (host) stands, a folder or a host is not shown: write your own." in shown
     assert "somebody" not in shown
     told = report.again(loaded, Report(identify=True), tmp_path)._repr_html_()
     assert "/home/somebody/m.pth" in told

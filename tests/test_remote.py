@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
@@ -10,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import known_implementations
 
-from helpers import ROOT, archives, dataset, files, params, pictures, prepare, records, redact, remote, sources, steps
+from helpers import ROOT, addresses, archives, dataset, files, params, pictures, prepare, records, redact, remote, sources, steps
 from helpers.errors import ParameterError, UserError
 from helpers.remote import Address
 from helpers.streaming import Stream
@@ -218,6 +219,15 @@ def test_an_address_without_the_right_to_it_is_a_wrong_parameter(put, monkeypatc
     monkeypatch.setattr(MemoryFileSystem, "info", forbid)
     with pytest.raises(ParameterError, match=r"^images: memory://bucket/images may not be read \(Access Denied\): ask for the right to\.$"):
         sources.images(address)
+
+
+def test_a_store_that_does_not_answer_is_one_sentence(put, monkeypatch):
+    address, over = put("images")[1], threading.Event()
+    monkeypatch.setattr(addresses, "ANSWER_SECONDS", 0.01)
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda *_: over.wait())
+    with pytest.raises(UserError, match=r"^memory://bucket/images gives no answer in 0.01 s: check the address and the connection\.$"):
+        sources.images(address)
+    over.set()
 
 
 def test_a_missing_package_is_named(monkeypatch):

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import shards_report
+from helpers.elements import Sentence
+from tests import test_chinese
 from tests.test_units import done
 
 UNITS = [
@@ -26,15 +28,15 @@ def test_one_process_alone_has_nothing_to_show():
 
 def test_each_worker_has_a_row_with_what_it_did():
     assert cells(shards_report.shares(UNITS, "evaluated")) == [
-        ["d", "card 1, chip 0", "h", "2", "6", "4.00", "2", "–"],
-        ["d", "card 1, chip 1", "h", "1", "4", "3.00", "1", "1"],
+        ["1", "d", "card 1, chip 0", "h", "2", "6", "4.00", "1.50", "–"],
+        ["2", "d", "card 1, chip 1", "h", "1", "4", "3.00", "1.33", "1"],
     ]
 
 
 def test_what_was_done_and_what_the_time_includes_is_said_in_the_words_of_the_work():
     prepared, evaluated = (shards_report.shares(UNITS, did)._repr_html_() for did in ("prepared", "evaluated"))
     assert "Who prepared the images;" in prepared
-    assert "of its time at work, reading them and writing the store included." in prepared
+    assert "Seconds: its time at work, reading them and writing the store included." in prepared
     assert "Who evaluated the images;" in evaluated
     assert "reading and normalising included, which is no measurement of the device." in evaluated
 
@@ -42,6 +44,7 @@ def test_what_was_done_and_what_the_time_includes_is_said_in_the_words_of_the_wo
 def test_the_chart_says_how_much_of_the_time_was_work():
     figure = shards_report.timeline(UNITS)
     assert "10 images by 2 workers" in figure.svg
+    assert ">1: card 1, chip 0<" in figure.svg  # without the host, whose name may be longer than the chart is wide
     assert "together at work for 88 % of the time shown" in figure.svg  # 7 s of 2 x 4 s
     assert figure.alt == "10 images by 2 workers. card 1, chip 0, h: 6 images in 4.00 s; card 1, chip 1, h: 4 images in 3.00 s."
 
@@ -82,3 +85,24 @@ def test_names_that_hosts_give_are_escaped(field):
     page = shards_report.shares([done(0, 4, **{field: "<script>"})], "evaluated")._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(("did", "what"), [("prepared", ""), ("evaluated", ""), ("evaluated", " for option 1")])
+def test_it_is_said_in_chinese_too(did, what):
+    units = [*UNITS, *(done(10 + number, 1, place=f"process {number}") for number in range(shards_report.SHOWN))]
+    assert test_chinese.english(test_chinese.page(shards_report.shares(units, did, what))) == []
+
+
+@pytest.mark.parametrize(
+    "remark",
+    [
+        "worker 2 on h (GPU 0) answers the first images otherwise than it should: it was put aside; 3 units that it did went to others.",
+        "worker 2 on h (card 1, chip 0, process 5) prepares the first images otherwise than it should: it was put aside.",
+        "worker 2 on h (process 5) runs onnxruntime 1.2 where others run onnxruntime 1.3: it was put aside.",
+        "worker 2 on h (GPU 0) failed at the first images (gave no answer in 5 s): it was put aside; 1 unit that it did went to others.",
+        "worker 2 on h (process 5) left at images 0 to 255: its process or its host died.",
+        "worker 1 left at loading the model: gave no answer in 600 s.",
+    ],
+)
+def test_what_is_said_of_a_worker_is_said_in_chinese_too(remark):
+    assert test_chinese.english(test_chinese.page(Sentence(remark, "warning"))) == []
