@@ -96,10 +96,10 @@ def test_it_is_said_in_chinese_too(did, what):
 @pytest.mark.parametrize(
     "remark",
     [
-        "worker 2 on h (GPU 0) answers the first images otherwise than it should: it was put aside; 3 units that it did went to others.",
+        "worker 2 on h (GPU 0) answers the first images otherwise than it should: it was put aside; done again: 3 units that it did.",
         "worker 2 on h (card 1, chip 0, process 5) prepares the first images otherwise than it should: it was put aside.",
         "worker 2 on h (process 5) runs onnxruntime 1.2 where others run onnxruntime 1.3: it was put aside.",
-        "worker 2 on h (GPU 0) failed at the first images (gave no answer in 5 s): it was put aside; 1 unit that it did went to others.",
+        "worker 2 on h (GPU 0) failed at the first images (gave no answer in 5 s): it was put aside; done again: 1 unit that it did.",
         "worker 2 on h (process 5) left at images 0 to 255: its process or its host died.",
         "worker 1 left at loading the model: gave no answer in 600 s.",
     ],
