@@ -54,7 +54,10 @@ class Preparer:
             raise UserError(f"{host} does not see {job.artefacts} as it is: put the run on a file system that all hosts share.")
         if found := _difference(job.packages, environment.versions(PACKAGES)):
             raise UserError(f"{host} has {found}: install the same packages on all hosts.")
-        self._source = archives.open_source(job.images, job.artefacts)
+        try:
+            self._source = archives.open_source(job.images, job.artefacts)
+        except UserError as error:  # what is said of a parameter: of which host is not
+            raise UserError(f"on {host} {error}") from error
         if source_bytes(self._source) != job.source_bytes:
             raise UserError(f"{host} has another {job.images}, of another size: give all hosts the same.")
         self._reads = None if self._source.is_dir() else dict(archives.read_images(self._source, archives.listing(self._source).names))
