@@ -36,7 +36,10 @@ class ByName:
         if differ := [name for name in PACKAGES if here[name] != place.packages[name]]:
             what = f"{differ[0]} {here[differ[0]]} where the run has {place.packages[differ[0]]}"
             raise UserError(f"{platform.node()} has {what}: install the same packages on all hosts.")
-        self._source = archives.open_source(place.images, artefacts)
+        try:
+            self._source = archives.open_source(place.images, artefacts)
+        except UserError as error:  # what is said of a parameter: of which host is not
+            raise UserError(f"on {platform.node()} {error}") from error
         if _bytes(self._source) != place.bytes:
             raise UserError(f"{platform.node()} has another {place.images}, of another size: give all hosts the same.")
         self._reads = None if self._source.is_dir() else dict(archives.read_images(self._source, archives.listing(self._source).names))

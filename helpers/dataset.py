@@ -81,6 +81,7 @@ class Found:
     rejected: list[Rejected]
     remarks: list[str]
     warnings: list[str]
+    source_sha256: str = ""  # before the images were listed
 
     def subset(self, size: int, seed: int) -> "Found":
         """Return the same of so many of the images; 0 keeps all."""
@@ -89,13 +90,13 @@ class Found:
 
 def read(source: Source, given: str, classes: int | None, class_names: list[str]) -> Found:
     """Return every image, in the order in which the source yields them, with its label; `given` is what `labels.read` takes."""
-    listing = archives.listing(source)
+    sha256, listing = files.sha256(source), archives.listing(source)
     if not listing.names:
         unusable = f" that can be used, only {listing.rejected[0].name}: {listing.rejected[0].reason}" if listing.rejected else ""
         raise UserError(f"{source.name} holds no images ({', '.join(archives.SUFFIXES)}){unusable}; give a folder or an archive of images.")
     found = labels.read(given, listing.names, classes, class_names, [entry.name for entry in listing.rejected])
     manifest = Manifest(listing.names, found.indices)
-    return Found(manifest, found.class_names, found.source, listing.rejected, found.remarks, found.warnings)
+    return Found(manifest, found.class_names, found.source, listing.rejected, found.remarks, found.warnings, sha256)
 
 
 def in_words(found: Found, classes: int | None) -> Group:
@@ -128,14 +129,16 @@ def _without_images(absent: np.ndarray, class_names: list[str]) -> Sentence | No
 
 
 def body(settings: PrepareData, source: Source, found: Found, classes: int | None) -> dict:
-    """Return what data.json says of the source."""
+    """Return what data.json says of the source, and whether that is no longer what it was when its images were listed."""
+    sha256 = files.sha256(source)
+    changed = f"{source.name} changed while its images were prepared, so that they may be of either state: run 1_prepare_data again."
     return {
         "source": source.name if Path(addresses.local(settings.images)).is_absolute() else settings.images,
-        "source_sha256": files.sha256(source),
+        "source_sha256": sha256,
         "labels_source": found.labels_source,
         "classes": classes or len(found.class_names) or int(found.manifest.labels.max()) + 1,
         "class_names": found.class_names,
-        "warnings": found.warnings,
+        "warnings": found.warnings + ([changed] if found.source_sha256 not in ("", sha256) else []),
     }
 
 

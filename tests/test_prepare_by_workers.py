@@ -286,6 +286,12 @@ def test_a_host_with_another_archive_says_so(tmp_path, images, job):
         Preparer(replace(job, place=replace(job.place, images=str(source), bytes=1))).load()
 
 
+def test_a_host_that_does_not_find_the_images_is_named(job, monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: "npu-b")
+    with pytest.raises(UserError, match=r"^on npu-b images: /nowhere does not exist"):
+        Preparer(replace(job, place=replace(job.place, images="/nowhere"))).load()
+
+
 def test_other_files_under_the_same_names_are_other_answers_to_the_probe(images, job):
     before = Preparer(job).load().probe
     assert Preparer(job).load().probe == before

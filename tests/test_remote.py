@@ -93,6 +93,22 @@ def test_other_images_than_the_manifest_was_made_of_are_noticed(put, memory, lab
     assert pictures.of(tmp_path / "run", data, [2]) is None
 
 
+def test_a_store_that_changes_while_it_is_read_is_a_warning_in_the_record(put, label_file, tmp_path, monkeypatch):
+    real = MemoryFileSystem.cat_file
+
+    def cat_file(self, path, start=None, end=None):
+        found = real(self, path, start, end)
+        if path.endswith("image_05.JPEG"):
+            self.pipe("/bucket/images/image_02.JPEG", found)
+        return found
+
+    assert prepared(tmp_path / "before", put("images")[1], label_file)[0].warnings == []
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+    data = prepared(tmp_path / "run", "memory://bucket/images", label_file)[0]
+    [warning] = data.warnings
+    assert warning.startswith("images changed while its images were prepared, so that they may be of either state: run 1_prepare_data")
+
+
 def test_entries_of_a_folder_in_a_store_that_are_no_images_of_its_own_are_listed(memory, monkeypatch):
     monkeypatch.setattr(archives, "MOST_BYTES", 3)
     for name in ("b.png", "cat/a.PNG", "text.txt", "cat/large.png", "..\\up.png", "cat.png/c::d?.png"):
