@@ -1,7 +1,8 @@
-"""Ray, joined where it runs or started here: within bounds of time, without a word in the notebook, and nothing left of it afterwards."""
+"""Ray, joined where it runs or started here: within bounds of time, without a word in the notebook, and none of it at work afterwards."""
 
 import contextlib
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ def joined(workers: Workers) -> Iterator[None]:
 
     UserError when the address does not answer or Ray can't be started, ParameterError when it has fewer devices than workers are asked for.
     """
-    for name, value in QUIET.items():
+    for name, value in {**QUIET, **_secret(workers)}.items():
         os.environ.setdefault(name, value)
     import ray  # takes a second, and is not always installed
 
@@ -62,6 +63,16 @@ def for_cores(workers: Workers) -> Workers:
             f"no host that Ray has joined has {workers.cpus_per_worker} cores for a worker: lower workers.cpus_per_worker."
         )
     return workers.model_copy(update={"resource": "CPU", "count": count})
+
+
+def _secret(workers: Workers) -> dict[str, str]:
+    """Return the variables without which nobody can use the Ray that is started here: it listens to all the network.
+
+    Ray would write a token of its own into the home directory, and clusters that are started by hand there would ask for it from then on.
+    """
+    if workers.address or "ray" in sys.modules:  # it has read them by then
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()}
 
 
 def _connect(workers: Workers) -> None:

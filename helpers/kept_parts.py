@@ -69,7 +69,7 @@ class KeptParts:
         self._journal.note({"finished": True})
         written = {part_files.path(self._artefacts, unit) for unit in self._units}
         for stale in set(self._parts.iterdir()) - written:  # what a worker that died had begun
-            stale.unlink()
+            stale.unlink(missing_ok=True)  # one that is dying may remove it itself
         shutil.rmtree(self._artefacts / FOLDER, ignore_errors=True)
         self._parts.rename(self._artefacts / FOLDER)
         files.write_text(self._artefacts / INDEX, Index(image=(crop, crop, 3), parts=parts).model_dump_json())

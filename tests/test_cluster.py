@@ -1,12 +1,14 @@
-"""How workers are asked for, without Ray: parameters, and what each takes."""
+"""How workers are asked for: parameters, what each takes, and who may use a Ray that is started here."""
 
 import importlib.util
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from helpers import cluster, params
+from helpers import ROOT, cluster, params
 from helpers.errors import ParameterError
 from helpers.params import Accuracy, Workers
 
@@ -102,3 +104,26 @@ def test_cores_that_only_several_hosts_have_together_are_enough_for_no_worker(mo
     )
     with pytest.raises(ParameterError, match=said), cluster.joined(Workers(count=3, cpus_per_worker=2)):
         pytest.fail("joined")
+
+
+OWN = """
+import os, subprocess, sys
+from helpers import cluster
+from helpers.params import Workers
+
+with cluster.joined(Workers()):
+    import ray
+
+    another = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    for variables in (os.environ, another):
+        print(subprocess.run([sys.executable, "-c", sys.argv[1], ray.get_runtime_context().gcs_address], env=variables).returncode)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install -e '.[ray]'")
+def test_nobody_else_can_use_a_ray_that_is_started_here_and_no_token_stays(tmp_path):
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    command = [sys.executable, "-c", OWN, cluster.JOIN]
+    said = subprocess.run(command, cwd=ROOT, env={**own, "HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert said.stdout == "0\n1\n", said.stderr
+    assert list(tmp_path.rglob("auth_token")) == []

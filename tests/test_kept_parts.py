@@ -1,6 +1,7 @@
 """Parts while workers write them: continued by the next run of the same key, and in the end the only store there is."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,14 @@ def test_parts_made_in_any_order_are_one_store_in_the_order_of_the_images(tmp_pa
     (tmp_path / "tensors.unfinished" / ".unfinished-1-4.npy").write_text("begun by a worker that died")
     read = parts.open_pixels(kept.finish(CROP))
     assert np.asarray(read)[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 8, 9]
+    assert sorted(os.listdir(tmp_path / "tensors")) == ["0.npy", "4.npy", "8.npy"]
+
+
+def test_what_a_dying_worker_removes_itself_is_no_error(tmp_path, monkeypatch):
+    kept, unlink = all_done(tmp_path), Path.unlink
+    (tmp_path / "tensors.unfinished" / ".unfinished-1-4.npy").touch()
+    monkeypatch.setattr(Path, "unlink", lambda path, **given: (path.exists() and os.remove(path), unlink(path, **given))[1])
+    kept.finish(CROP)
     assert sorted(os.listdir(tmp_path / "tensors")) == ["0.npy", "4.npy", "8.npy"]
 
 
