@@ -103,6 +103,8 @@ def check_answers(address: str) -> None:
             timeout=ANSWER_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
+        if b"InvalidAuthToken" in (error.stderr or b""):  # bytes, although text was asked for
+            raise UserError(f"Ray at {address} wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as it has them.") from error
         raise UserError(
             f"no Ray answers at {address} within {ANSWER_SECONDS} s: check address and firewall, and that ray start --head runs there."
         ) from error

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import ROOT, cluster, params
-from helpers.errors import ParameterError
+from helpers.errors import ParameterError, UserError
 from helpers.params import Accuracy, Workers
 
 
@@ -127,3 +127,10 @@ def test_nobody_else_can_use_a_ray_that_is_started_here_and_no_token_stays(tmp_p
     said = subprocess.run(command, cwd=ROOT, env={**own, "HOME": str(tmp_path)}, capture_output=True, text=True)
     assert said.stdout == "0\n1\n", said.stderr
     assert list(tmp_path.rglob("auth_token")) == []
+
+
+def test_a_ray_that_wants_a_token_says_so(monkeypatch):
+    late = subprocess.TimeoutExpired("ray", 20, stderr=b"AuthenticationError: InvalidAuthToken: Authentication token is missing")
+    monkeypatch.setattr(subprocess, "run", lambda *command, **options: (_ for _ in ()).throw(late))
+    with pytest.raises(UserError, match="Ray at 10.0.0.1:6379 wants its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as it has them."):
+        cluster.check_answers("10.0.0.1:6379")
