@@ -3,9 +3,9 @@
 import contextlib
 import platform
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from helpers import cluster, steps
@@ -70,10 +70,8 @@ class Worker:
     timeout_seconds: float
     loaded: Loaded | None = None
     host: str = ""  # known once it has answered
-    doing: Any = None  # what it was asked for, None when it is idle
-    task: Any = None
-    since: float = 0.0
-    started_utc: str = ""
+    handed: deque = field(default_factory=deque)  # (what it was asked for, the task of that): it is at the first, others wait for it
+    since: float = 0.0  # when it came to the first
     unproven: list = field(default_factory=list)  # the units it did since it last answered the first images as it should
 
     def __str__(self) -> str:
@@ -87,11 +85,25 @@ class Worker:
         """Return how many seconds what it is at may take."""
         return self.timeout_seconds if self.loaded else LOAD_SECONDS
 
+    @property
+    def doing(self) -> Any:
+        """Return what it is at, None when it is idle."""
+        return self.handed[0][0] if self.handed else None
+
+    @property
+    def task(self) -> Any:
+        """Return the task of what it is at, None when it is idle."""
+        return self.handed[0][1] if self.handed else None
+
     def ask(self, doing: Any, method: str, *arguments: Any) -> None:
-        """Begin something; `answered` tells when it is done."""
-        self.doing, self.since = doing, time.monotonic()
-        self.started_utc = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.task = self.actor.ask.remote(method, *arguments)
+        """Hand it something, which it begins when what it was handed before is done; `answered` tells when that is."""
+        self.since = self.since if self.handed else time.monotonic()
+        self.handed.append((doing, self._begin(method, *arguments)))
+
+    def done(self) -> Any:
+        """Return what it was at, and have it at what it was handed next."""
+        self.since = time.monotonic()
+        return self.handed.popleft()[0]
 
     def kill(self) -> None:
         """End the process whatever it does."""
@@ -99,6 +111,9 @@ class Worker:
 
         with contextlib.suppress(ValueError):  # Ray knows it no longer
             ray.kill(self.actor)
+
+    def _begin(self, method: str, *arguments: Any) -> Any:
+        return self.actor.ask.remote(method, *arguments)
 
 
 def hire(number: int, workers: Workers, kind: type, *arguments: Any) -> Worker:
@@ -119,9 +134,9 @@ def answered(workers: Sequence[Worker]) -> list[tuple[Worker, Any, Answer]]:
     found = [(tasks[task], _got(task)) for task in ready]
     late = [worker for task, worker in tasks.items() if task not in ready and time.monotonic() - worker.since > worker.patience]
     found += [(worker, Answer(error=f"gave no answer in {worker.patience:g} s", lost="hung")) for worker in late]
-    told = [(worker, worker.doing, answer) for worker, answer in found]
+    told = [(worker, worker.done(), answer) for worker, answer in found]
     for worker, _, answer in told:
-        worker.doing, worker.task, worker.host = None, None, answer.host
+        worker.host = answer.host
         if answer.lost:
             worker.kill()
     return told

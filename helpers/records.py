@@ -94,7 +94,7 @@ class UnitDone(Body):
     host: str
     device: str
     place: str  # the process on its host, and the card and chip where they can be told
-    started_utc: str  # by the clock of whoever handed it out
+    started_utc: str  # by the clock of whoever handed it out, when it came back less the seconds
     seconds: float
     tries: int  # 1: the first did it
 

@@ -7,6 +7,7 @@ the same for every kind of work, evaluating or preparing.
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tqdm import tqdm
@@ -81,15 +82,21 @@ class Work:
         return [worker for worker in self._crew if worker.loaded]
 
     def _hand_out(self) -> None:
-        """Give each idle worker a unit, or the first images once more when it did many or there is no unit left."""
+        """Give each worker a unit and one ahead, or the first images once more when it did many or there is no unit left."""
         loaded = {worker.number for worker in self._loaded()}
+        for most in (1, 2):
+            for worker in self._crew:
+                if self._has_room(worker, most) and (unit := self._tries.take(worker.number, loaded)):
+                    worker.ask(unit, *self._kind.ask(unit))
         for worker in self._crew:
-            if worker.doing is not None:
-                continue
-            if len(worker.unproven) >= PROVE_UNITS or (worker.unproven and not self._tries):
+            if not worker.handed and (len(worker.unproven) >= PROVE_UNITS or (worker.unproven and not self._tries)):
                 worker.ask(PROBE, "probe")
-            elif unit := self._tries.take(worker.number, loaded):
-                worker.ask(unit, *self._kind.ask(unit))
+
+    def _has_room(self, worker: Worker, most: int) -> bool:
+        """Return whether a worker may be handed a unit, of which it then has so many at most: the last ones go to whoever is idle."""
+        handed, plenty = len(worker.handed), most == 1 or len(self._tries) > len(self._crew)
+        ready = worker.loaded and worker.doing != PROBE and handed + len(worker.unproven) < PROVE_UNITS
+        return bool(ready and plenty and handed < most)
 
     def _listen(self) -> None:
         """Take in what came back."""
@@ -107,7 +114,8 @@ class Work:
 
     def _keep(self, worker: Worker, unit: Unit, found: Any, seconds: float) -> None:
         who = {"host": worker.loaded.host, "device": worker.loaded.described["device"], "place": worker.loaded.place}
-        when = {"started_utc": worker.started_utc, "seconds": seconds, "tries": self._tries.count(unit)}
+        started = datetime.now(UTC) - timedelta(seconds=seconds)
+        when = {"started_utc": started.isoformat(timespec="milliseconds"), "seconds": seconds, "tries": self._tries.count(unit)}
         self._kept.add(found, UnitDone(**unit._asdict(), **who, **when))
         worker.unproven.append(unit)
 
@@ -142,7 +150,7 @@ class Work:
         self._crew.remove(worker)
         for unit in worker.unproven:
             self._kept.drop(unit)
-        self._tries.again(worker.unproven)
+        self._tries.again([*worker.unproven, *(unit for unit, _ in worker.handed)])
         remark += f"; done again: {formats.counted(len(worker.unproven), 'unit')} that it did" if worker.unproven else ""
         self.remarks.append(f"{remark}.")
         if not self._crew:

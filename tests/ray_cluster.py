@@ -121,7 +121,7 @@ class Misbehaving(Evaluator):
             return type(loaded)(**{**vars(loaded), "probe": self.probe()})
         return loaded
 
-    def evaluate(self, unit):
+    def evaluate(self, unit, names=()):
         time.sleep(0.5 if self._role == "slow" else self._faults.get("slow_seconds", 0))
         if unit.first == self._faults.get("fails_at"):
             raise OSError("out of device memory\nat 0x1")
@@ -131,7 +131,7 @@ class Misbehaving(Evaluator):
             self._spoil()
         if self._role == "hangs":
             time.sleep(600)
-        return super().evaluate(unit)
+        return super().evaluate(unit, names)
 
     def _spoil(self) -> None:
         """Answer with the neighbouring class from now on."""

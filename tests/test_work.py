@@ -33,9 +33,11 @@ class Played(crew.Worker):
         self._given, self.asked = deque(given), []
 
     def ask(self, doing, method, *arguments):
-        self.doing, self.started_utc = doing, "2026-01-01T00:00:00.000+00:00"
         self.asked.append(doing)
-        self.answer = (self._given.popleft() if self._given else None) or Answer(getattr(self, method)(*arguments))
+        super().ask(doing, method, *arguments)
+
+    def _begin(self, method, *arguments):
+        return (self._given.popleft() if self._given else None) or Answer(getattr(self, method)(*arguments))
 
     def load(self):
         return Loaded("h", f"process {self.number}", {"backend": "b", "device": "d"}, None, RIGHT)
@@ -55,10 +57,8 @@ def do(tmp_path, monkeypatch):
     """Return a function that has workers evaluate units of 4 images; it returns the work and what was kept."""
 
     def told(workers):
-        found = [(worker, worker.doing, worker.answer) for worker in workers if worker.doing]
-        for worker in workers:
-            worker.doing = None
-        return found
+        busy = [(worker, worker.task) for worker in workers if worker.handed]
+        return [(worker, worker.done(), answer) for worker, answer in busy]
 
     monkeypatch.setattr(crew, "answered", told)
 
@@ -124,6 +124,20 @@ def test_a_worker_whose_unit_failed_is_not_asked_for_it_again_while_there_are_ot
     assert places(kept)[0] == "process 2"
     assert [one.tries for one in kept.joined()[1]] == [2, 1, 1, 1, 1, 1]
     assert done.remarks == []
+
+
+def test_a_worker_has_a_unit_ahead_while_there_are_more_than_workers(do):
+    first, second = Played(1), Played(2)
+    handed = []
+    first._begin = lambda method, *arguments: handed.append(len(first.handed)) or Played._begin(first, method, *arguments)
+    do(first, second)
+    assert handed == [0, 0, 1, 0, 0]  # to load, a unit and one ahead, the last one only when it is idle, the first images
+
+
+def test_what_a_lost_worker_had_ahead_is_no_failure_of_that(do):
+    _, kept = do(Played(1, None, DIED), Played(2), Played(3), count=2)
+    assert "process 1" not in places(kept)
+    assert [one.tries for one in kept.joined()[1]] == [2, 1, 1, 1, 1, 1]
 
 
 def test_when_the_last_worker_leaves_it_is_said_what_is_done(do):
