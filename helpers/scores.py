@@ -1,6 +1,6 @@
 """Each image's answers of one stage: kept beside the record, so that a later comparison needs no new run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -67,7 +67,12 @@ Kept = list[tuple[Result, Scores]]
 def load(path: Path) -> Scores:
     """Return what `Scores.save` wrote."""
     with np.load(path, allow_pickle=False) as read:
-        return Scores(**{field.name: read[field.name] for field in fields(Scores) if field.name in read})
+        return of_columns(read)
+
+
+def of_columns(columns: Mapping[str, np.ndarray]) -> Scores:
+    """Return the scores that are among the columns of a file."""
+    return Scores(**{field.name: columns[field.name] for field in fields(Scores) if field.name in columns})
 
 
 def kept(folder: Path, results: Sequence[Result]) -> Kept:

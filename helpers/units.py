@@ -133,7 +133,7 @@ class Kept:
         try:
             with np.load(self._path(unit), allow_pickle=False) as read:
                 about = json.loads(str(read[ABOUT]))
-            found = Found(scores.load(self._path(unit)), about["rejected"], about["remarks"])
+                found = Found(scores.of_columns(read), about["rejected"], about["remarks"])
             done = UnitDone.model_validate(about["done"])
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             return None
