@@ -85,7 +85,7 @@ def test_who_prepares_decides_nothing_and_who_evaluates_may(tmp_path):
     data = [step_of(tmp_path).settings.model_copy(update={"workers": Workers(count=count)}) for count in (1, 8)]
     assert len({steps.fingerprint(Data, settings, ()) for settings in data}) == 1
     inputs = steps.load_inputs(Model, tmp_path / "run")
-    accuracy = [params.check(params.Accuracy, workers={"count": count}) for count in (1, 8)]
+    accuracy = [params.check(params.Accuracy).model_copy(update={"workers": Workers(count=count)}) for count in (1, 8)]
     assert len({steps.fingerprint(records.Accuracy, settings, inputs) for settings in accuracy}) == 2
 
 
