@@ -204,6 +204,7 @@ def _save(folder: Path, record) -> None:
 
 
 if __name__ == "__main__":  # a driver of its own: run folder, then the address of Ray, empty for one of its own as well
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
     from tests import ray_cluster  # by its own name, so that the workers can import it too
 
     shards.Evaluator = ray_cluster.Misbehaving

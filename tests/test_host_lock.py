@@ -12,8 +12,9 @@ from helpers.errors import UserError
 from helpers.host_lock import HostLock
 
 HOLDER = """
-import sys, time
+import signal, sys
 from helpers import host_lock
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
 with host_lock.alone("run theirs"):
     print("held", flush=True)
     sys.stdin.read()
@@ -66,7 +67,7 @@ def test_an_interrupt_ends_the_waiting(other):
     )
     assert waits.stdout.readline().startswith("Waiting for run theirs")
     waits.send_signal(signal.SIGINT)
-    _, said = waits.communicate()
+    _, said = waits.communicate(timeout=60)
     assert said.endswith("KeyboardInterrupt\n")
 
 
