@@ -15,6 +15,7 @@ class Kind:
     notebook: str  # to be run again
     name: str  # beside the progress bar
     getting_ready: str
+    on_device: bool  # else cores are all it needs
     otherwise: str  # what a worker does that is put aside
     ask: Callable[[Unit], tuple]  # the worker's method and its arguments; it returns what was found and the seconds that took
     believed: Callable[[Mapping[str, Loaded]], Any]  # of workers that run the same, the answers that are to be believed

@@ -168,6 +168,12 @@ def _with_engine(workers: Any) -> Any:
 Shared = Annotated[Workers, BeforeValidator(_with_engine)]
 
 
+def _refuse_a_device(target: Target) -> None:
+    """Raise ValueError where a target that workers run names its device."""
+    if "device_id" in target.provider_options:
+        raise ValueError("with workers Ray chooses the devices: leave device_id out of provider_options")
+
+
 class Compared(Settings):
     """What stands beside the candidate: what it is held against, and other configurations that could be used instead."""
 
@@ -260,8 +266,7 @@ class Accuracy(Target):
         for target in (self, *self.options):
             if target.backend in ("replay", "null"):
                 raise ValueError(f"backend {target.backend} computes nothing that workers could share: leave workers out")
-            if "device_id" in target.provider_options:
-                raise ValueError("with workers Ray chooses the devices: leave device_id out of provider_options")
+            _refuse_a_device(target)
         return self
 
     def files(self) -> list[Path]:
@@ -291,10 +296,11 @@ class BatchSweep(Target, Compared):
 
     @model_validator(mode="after")
     def _can_be_measured_at_once(self) -> Self:
-        if self.workers.engine == "ray" and self.backend == "replay":
+        if self.workers.engine == "serial":
+            return self
+        if self.backend == "replay":
             raise ValueError("backend replay runs nothing that could be measured on several devices: leave workers out")
-        if self.workers.engine == "ray" and "device_id" in self.provider_options:
-            raise ValueError("with workers Ray chooses the devices: leave device_id out of provider_options")
+        _refuse_a_device(self)
         return self
 
     def files(self) -> list[Path]:

@@ -1,13 +1,12 @@
 """Evaluation shared by workers on Ray: units of images, each on disk as soon as it is done, that together are the serial run's answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from helpers import archives, cluster, crew, dataset, formats, majority, parity, probes, steps, streaming, units
+from helpers import archives, dataset, formats, majority, parity, probes, steps, streaming, units, work
 from helpers.by_name import Place
 from helpers.chunks import refuse_too_many
 from helpers.crew import Loaded
@@ -19,8 +18,7 @@ from helpers.params import Target, Workers
 from helpers.records import Accuracy, Data, Model
 from helpers.scores import Scores
 from helpers.steps import Step
-from helpers.units import Kept, Unit
-from helpers.work import Work
+from helpers.units import Kept
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,17 @@ class Shared:
 
 
 def evaluate(step: Step, data: Data, model: Model, stage: str, target: Target) -> Shared:
-    """Have workers evaluate every unit that an earlier run has not finished; each is on disk as soon as it is done.
-
-    A unit that fails more than `max_retries` times, an address that does not answer and workers of which none is left are UserErrors. An
-    interrupt ends the workers; what is done stays.
-    """
-    settings, limits = step.settings, step.settings.workers
+    """Have workers evaluate every unit that an earlier run has not finished, as `work.share` does; a unit is on disk once it is done."""
+    settings, most = step.settings, data.params.get("max_rejected", 0)
     names = dataset.load(step.folder / data.manifest).names if data.streamed else Names.of(())  # those that are stored need none
     listed = streaming.refused_by_listing(names, data) if data.streamed else []
     key = steps.fingerprint(Accuracy, settings.model_copy(update={"workers": Workers()}), step.inputs)  # who works decides nothing
-    cut = units.cut(data.images, limits.unit_images, settings.batch_size)
-    refuse = partial(_refuse, listed, data.params.get("max_rejected", 0))
-    kept = Kept(step.artefacts / "units" / stage, f"{key} {data.manifest_sha256}", cut, refuse)
+    cut, folder = units.cut(data.images, settings.workers.unit_images, settings.batch_size), step.artefacts / "units" / stage
+    kept = Kept(folder, f"{key} {data.manifest_sha256}", cut, lambda found: refuse_too_many([*listed, *found], most))
     kept.check()
     job = _job(step, data, model, target, list(names[: majority.IMAGES]))
-    kind = _kind(lambda: _original(job), lambda unit: list(names[unit.first : unit.first + unit.count]))
-    with cluster.joined(limits):
-        work = Work(kind, kept, limits, lambda number: crew.hire(number, limits, Evaluator, job))
-        try:
-            first = work.start()
-            if not first.reason:
-                work.run()
-        finally:
-            work.end()
-    return Shared(first.described, first.reason, work.remarks, kept, listed)
+    said, remarks = work.share(_kind(job, names), kept, settings.workers, Evaluator, job)
+    return Shared(said.described, said.reason, remarks, kept, listed)
 
 
 def _job(step: Step, data: Data, model: Model, target: Target, first: list[str]) -> Job:
@@ -104,10 +89,6 @@ def _place(folder: Path, data: Data) -> Place:
     return Place.of(source, data.params["images"], folder / "artefacts")
 
 
-def _refuse(listed: list[list[str]], most: int, found: list[list[str]]) -> None:
-    refuse_too_many([*listed, *found], most)
-
-
 def _original(job: Job) -> np.ndarray:
     """Return the answers [N, classes] of the exported ONNX file on this host's CPU, which 2_convert held against the original."""
     judge = Evaluator(replace(job, target=Target(backend="onnxruntime"), resource="CPU"))
@@ -115,19 +96,20 @@ def _original(job: Job) -> np.ndarray:
     return judge.probe()
 
 
-def _kind(original: Callable[[], np.ndarray], named: Callable[[Unit], list[str]]) -> Kind:
-    """Return evaluation as a kind of work."""
+def _kind(job: Job, names: Names) -> Kind:
+    """Return evaluation as a kind of work; `names` are the manifest's, where images are not stored."""
 
     def believed(alike: Mapping[str, Loaded]) -> np.ndarray:
         exact = all(map(_is_exact, alike.values()))
-        return probes.believed({name: loaded.probe for name, loaded in alike.items()}, exact, original)
+        return probes.believed({name: loaded.probe for name, loaded in alike.items()}, exact, lambda: _original(job))
 
     return Kind(
         notebook=Accuracy.STEP,
         name="accuracy",
         getting_ready="loading the model",
+        on_device=True,
         otherwise="answers the first images otherwise than it should",
-        ask=lambda unit: ("evaluate", unit, named(unit)),
+        ask=lambda unit: ("evaluate", unit, unit.among(names)),
         believed=believed,
         agree=lambda right, found: probes.agree(right.probe, found, None if _is_exact(right) else parity.COSINE_MIN),
     )

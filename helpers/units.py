@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,10 @@ class Unit(NamedTuple):
 
     def __str__(self) -> str:
         return f"images {self.first} to {self.first + self.count - 1}"
+
+    def among(self, names: Sequence[str]) -> list[str]:
+        """Return the names of its images among those of the manifest."""
+        return list(names[self.first : self.first + self.count])
 
 
 def cut(images: int, unit_images: int, batch_size: int) -> list[Unit]:

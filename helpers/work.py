@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from helpers import crew, formats
+from helpers import cluster, crew, formats
 from helpers.crew import Answer, Loaded, Worker
 from helpers.errors import UserError
 from helpers.kept_parts import KeptParts
@@ -24,6 +24,24 @@ from helpers.units import Kept, Unit
 
 LOAD, PROBE = "load", "probe"
 PROVE_UNITS = 16  # so many units at most are lost with a worker that begins to answer otherwise, or dies
+
+
+def share(kind: Kind, kept: Kept | KeptParts, workers: Workers, process: type, job: Any) -> tuple[Loaded, list[str]]:
+    """Have workers on Ray do every unit that is not kept, each a `process` made of the job; return what one says of itself, and remarks.
+
+    Where that has a reason why it must not be asked, nothing is done. A unit that fails more than `max_retries` times, an address that does
+    not answer and workers of which none is left are UserErrors. An interrupt ends the workers; what is done stays.
+    """
+    with cluster.joined(workers):
+        limits = workers if kind.on_device else cluster.for_cores(workers)
+        work = Work(kind, kept, limits, lambda number: crew.hire(number, limits, process, job))
+        try:
+            said = work.start()
+            if not said.reason:
+                work.run()
+        finally:
+            work.end()
+    return said, work.remarks
 
 
 class Work:

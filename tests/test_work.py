@@ -18,6 +18,7 @@ KIND = Kind(
     notebook="3_accuracy",
     name="accuracy",
     getting_ready="loading the model",
+    on_device=True,
     otherwise="answers the first images otherwise than it should",
     ask=lambda unit: ("evaluate", unit),
     believed=lambda alike: RIGHT,
